@@ -1,0 +1,1 @@
+"""The models of "Towards All-in-One Medical Image Re-Identification", their training and evaluation."""

@@ -1,0 +1,17 @@
+"""Fixtures that every room shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of public test data beside the checkout; tests that need it skip without it."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared test data is not beside this checkout")
+    return SHARED
