@@ -51,6 +51,8 @@ class Header:
         Position within the stack.
     side
         ``L``, ``R`` or "".
+    compressed
+        A NIfTI file inside gzip.
     """
 
     format: str
@@ -70,6 +72,7 @@ class Header:
     stack: str | None = None
     order: float = 0.0
     side: str = ""
+    compressed: bool = False
 
     @property
     def decoded_bytes(self) -> int:

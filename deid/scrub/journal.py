@@ -1,0 +1,86 @@
+"""What makes a run survive being killed: atomic files, one lock, and an append-only journal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from deid.scrub.options import CannotStart
+
+#: Folder under OUTPUT for files that are not finished; gone when the run ends.
+PARTIAL = ".partial"
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write beside the final name, flush, rename."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def private_folder(path: Path) -> None:
+    """Create a folder that only its owner can enter."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+
+
+class Journal:
+    """One JSON line for each input file that reached its end.
+
+    A line is on disk before the output file gets its final name; a line whose file is absent
+    therefore means that the file is to be made again. A torn last line is dropped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: dict[int, dict[str, Any]] = {}
+        whole = 0
+        if path.exists():
+            data = path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            for line in data[:whole].splitlines():
+                entry = json.loads(line)
+                self.entries[entry["n"]] = entry
+        self._stream = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")  # noqa: SIM115
+        self._stream.truncate(whole)
+        self._stream.seek(whole)
+
+    def append(self, entries: list[dict[str, Any]]) -> None:
+        """Add lines and flush them to the disk before returning."""
+        for entry in entries:
+            self._stream.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
+            self.entries[entry["n"]] = entry
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the run folder for one process; the kernel drops the lock when its owner dies."""
+    import fcntl
+
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CannotStart(
+                "another deid scrub is at work on this run folder; wait for it to end"
+            ) from error
+        yield

@@ -1,0 +1,164 @@
+"""The first look at a unit (one file, or the files of one stack): what has to be known of the pixels
+before any file is written. Runs in a worker; see `deid.scrub.pool` for what a yield means."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid import images
+from deid.images.record import Image
+from deid.reasons import Withheld
+from deid.scrub.pool import Question
+from deid.scrub.terms import Item, Look, Original, Terms, admit
+from deid.text import Box, Finder, search_single, search_stack
+
+#: Frames of a scan that the models look at (paper, section 4.1).
+FRAMES = 8
+
+
+@lru_cache(maxsize=1)
+def finder() -> Finder:
+    """This worker's text detector."""
+    return Finder(threads=1)
+
+
+def look(items: tuple[Item, ...], terms: Terms) -> Generator[Question, Any, list[Look]]:
+    """Decode a unit and decide on each of its files.
+
+    Raises nothing that a file could cause: every file gets its `Look`.
+    """
+    found: list[Look] = []
+    kept: list[tuple[Item, Image]] = []
+    for item in items:
+        try:
+            kept.append((item, images.read(item.path, item.header)))
+        except Withheld as withheld:
+            found.append(Look(item.n, withheld.reason, withheld.detail))
+        except OSError:
+            found.append(Look(item.n, "unreadable", "the file can not be read"))
+    if kept:
+        stack = _stacked([image for _, image in kept])
+        try:
+            common = yield from _decide(stack, terms)
+            boxes = _text(stack, terms)
+        except Withheld as withheld:
+            found += [Look(item.n, withheld.reason, withheld.detail) for item, _ in kept]
+        else:
+            start = 0
+            for item, image in kept:
+                stop = start + len(image.pixels)
+                found.append(replace(common, n=item.n, boxes=boxes[start:stop]))
+                start = stop
+    return found
+
+
+def _stacked(parts: list[Image]) -> Image:
+    """The files of one stack as one image."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def per_frame(values: tuple[float, ...], frames: int) -> tuple[float, ...]:
+        return values * frames if len(values) == 1 else values
+
+    slopes, intercepts = (
+        tuple(
+            value
+            for part in parts
+            for value in per_frame(getattr(part.meaning, name), len(part.pixels))
+        )
+        for name in ("slope", "intercept")
+    )
+    return replace(
+        parts[0],
+        pixels=np.concatenate([part.pixels for part in parts]),
+        meaning=replace(parts[0].meaning, slope=slopes, intercept=intercepts),
+    )
+
+
+def _decide(stack: Image, terms: Terms) -> Generator[Question, Any, Look]:
+    """Modality and region, a head in view, and what the models say of the original."""
+    header = stack.header
+    modality, region = admit(header, terms), header.region
+    chosen = spread(len(stack.pixels))
+    views: NDArray[np.float32] | None = None
+    if modality is None or region is None:
+        views = images.view(replace(stack, header=replace(header, modality=modality)))[chosen]
+        region_seen = region
+        modality, region_seen = yield from _recognise(views, modality, terms)
+        region = region or region_seen
+    if modality is None:
+        raise Withheld("modality_unknown", "give --modality if it is an X-ray, CT or fundus image")
+    if modality == "ct" or header.modality == "mr":
+        _refuse_head(stack, region)
+    original = None
+    if (modality, region) in terms.card.pairs:
+        if views is None or modality != header.modality:
+            views = images.view(replace(stack, header=replace(header, modality=modality)))[chosen]
+        original = yield from describe(views, terms)
+    return Look(0, modality=modality, region=region, original=original)
+
+
+def _recognise(
+    views: NDArray[np.float32], modality: str | None, terms: Terms
+) -> Generator[Question, Any, tuple[str | None, str | None]]:
+    """Modality and region by the picture; what is given is not overruled."""
+    if not terms.card.pairs:
+        return modality, None
+    seen = yield ("classify", squares(views, terms.card.encoder))
+    if seen is None:
+        return modality, None
+    if modality is None:
+        return seen
+    return modality, seen[1] if seen[0] == modality else None
+
+
+def _refuse_head(stack: Image, region: str | None) -> None:
+    from deid.images.headlook import shows_head
+
+    if region == "head" or shows_head(stack):
+        raise Withheld("head", "the picture shows a head, so a face may be in view")
+
+
+def _text(stack: Image, terms: Terms) -> tuple[tuple[Box, ...], ...]:
+    """The boxes to blank, frame by frame."""
+    if terms.text == "off":
+        return ((),) * len(stack.pixels)
+    if terms.text == "unavailable":
+        raise Withheld("text_unavailable", "the text search can not run here; see --text off")
+    pictures = images.plain(stack)
+    result = (
+        search_stack(pictures, finder())
+        if len(pictures) > 1
+        else search_single(pictures[0], finder())
+    )
+    if result.remains:
+        raise Withheld("text_remains", "text is still readable after blanking; look at it by eye")
+    boxes = tuple(tuple(frame) for frame in result.boxes)
+    if any(boxes) and not images.supports_edit(stack):
+        raise Withheld("unsupported_edit", "it has text, and can not be edited in this format yet")
+    return boxes
+
+
+def spread(frames: int) -> NDArray[np.intp]:
+    """Up to `FRAMES` frame numbers, uniformly spread (paper, section 4.1)."""
+    return np.unique(np.linspace(0, frames - 1, min(frames, FRAMES)).round().astype(np.intp))
+
+
+def squares(views: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Frames as the networks take them, ``(frames, 3, size, size)``."""
+    from mami_core.data import square
+
+    return np.stack([square(frame, size) for frame in views])
+
+
+def describe(views: NDArray[np.float32], terms: Terms) -> Generator[Question, Any, Original]:
+    """Identity and medical features of the frames given."""
+    identity = yield ("identity", squares(views, terms.card.encoder))
+    keys, findings = yield ("medical", squares(views, terms.card.medical))
+    return Original(identity, keys, findings)

@@ -1,0 +1,244 @@
+"""Worker processes that may be lost, and jobs that may ask the models while they run.
+
+A job is a generator function. What it yields is a question (kind, payload) for the one process that
+holds the models; it goes on with the answer. While one job of a worker waits for an answer, the
+worker runs another. A worker that dies (a native decoder on a hostile file) takes only the guilty
+job with it: its other jobs are run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+Question = tuple[str, Any]
+Ask = Callable[[list[Question]], list[Any]]
+
+#: Seconds that a job may run between two signs of life before its worker is given up.
+PATIENCE = 600.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a generator function in a worker.
+
+    Attributes
+    ----------
+    target
+        ``package.module:function``; imported in the worker.
+    size
+        Bytes that the job holds while it runs, for the byte budget.
+    """
+
+    key: Any
+    target: str
+    args: tuple[Any, ...]
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job ended: `value` is what it returned."""
+
+    job: Job
+    value: Any
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job raised something unforeseen, or its worker died on it (`error` is then None)."""
+
+    job: Job
+    error: str | None
+    kind: str = ""
+    no_space: bool = False
+
+
+def drive(job: Job, ask: Ask) -> Any:
+    """Run one job in this process (for tests and for callers without a pool)."""
+    generator = _resolve(job.target)(*job.args)
+    answer = None
+    while True:
+        try:
+            question = generator.send(answer)
+        except StopIteration as stop:
+            return stop.value
+        answer = ask([question])[0]
+
+
+def _resolve(target: str) -> Callable[..., Any]:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _serve(connection: Connection, setup: Callable[[], None]) -> None:
+    """Body of a worker: start jobs and feed answers until the other side is gone."""
+    setup()
+    held: dict[int, Any] = {}
+    while True:
+        try:
+            number, job, answer = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            if job is not None:
+                held[number] = _resolve(job.target)(*job.args)
+            question = held[number].send(answer)
+        except StopIteration as stop:
+            held.pop(number, None)
+            reply = ("done", number, stop.value)
+        except BaseException as error:
+            held.pop(number, None)
+            no_space = isinstance(error, OSError) and error.errno in (28, 122, 27)
+            reply = ("failed", number, (traceback.format_exc(), type(error).__name__, no_space))
+        else:
+            reply = ("ask", number, question)
+        try:
+            connection.send(reply)
+        except (BrokenPipeError, OSError):
+            return
+
+
+@dataclass
+class _Worker:
+    """One process. It gets one message at a time, so that neither side ever blocks in a write
+    while the other does, and so that a death names the job it was running."""
+
+    process: BaseProcess
+    connection: Connection
+    jobs: dict[int, Job] = field(default_factory=dict)
+    outbox: deque[tuple[int, Job | None, Any]] = field(default_factory=deque)
+    current: int | None = None
+    since: float = 0.0
+
+    def post(self, number: int, job: Job | None, answer: Any) -> None:
+        self.outbox.append((number, job, answer))
+        self.forward()
+
+    def forward(self) -> None:
+        if self.current is None and self.outbox:
+            message = self.outbox.popleft()
+            self.current, self.since = message[0], time.monotonic()
+            with contextlib.suppress(BrokenPipeError, OSError):
+                self.connection.send(message)
+
+    def late(self) -> bool:
+        return self.current is not None and time.monotonic() - self.since > PATIENCE
+
+
+class Pool:
+    """Runs jobs in `workers` processes with bounded memory.
+
+    Parameters
+    ----------
+    setup
+        Called once in each worker before its first job; must be importable.
+    in_flight
+        Jobs under way at once.
+    budget
+        Bounds the bytes that the jobs under way hold together; a job that is larger than the
+        budget runs by itself.
+    """
+
+    def __init__(
+        self, workers: int, *, setup: Callable[[], None], in_flight: int, budget: int
+    ) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._setup = setup
+        self._in_flight = max(in_flight, workers)
+        self._budget = budget
+        self._numbers = 0
+        self._workers = [self._start() for _ in range(workers)]
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            self._stop(worker)
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._setup), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _stop(self, worker: _Worker) -> None:
+        worker.connection.close()
+        worker.process.join(0.2)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+    def run(self, jobs: Callable[[], Job | None], ask: Ask) -> Iterator[Done | Failed]:
+        """Yield each job's end, in the order in which they end.
+
+        Parameters
+        ----------
+        jobs
+            Called for the next job to start; None while there is none (yet). The run ends when it
+            returns None and nothing is under way.
+        ask
+            Answers questions, in this process.
+        """
+        again: deque[Job] = deque()
+        while self._fill(jobs, again):
+            ready = wait([w.connection for w in self._workers if w.current is not None], timeout=5)
+            questions: list[tuple[_Worker, int, Question]] = []
+            for worker in list(self._workers):
+                if worker.connection in ready:
+                    try:
+                        state, number, value = worker.connection.recv()
+                    except (EOFError, OSError):
+                        yield self._replace(worker, again)
+                        continue
+                    worker.current = None
+                    if state == "ask":
+                        questions.append((worker, number, value))
+                    else:
+                        job = worker.jobs.pop(number)
+                        yield Done(job, value) if state == "done" else Failed(job, *value)
+                    worker.forward()
+                elif worker.late():
+                    yield self._replace(worker, again)
+            if questions:
+                answers = ask([question for _, _, question in questions])
+                for (worker, number, _), answer in zip(questions, answers, strict=True):
+                    worker.post(number, None, answer)
+
+    def _fill(self, jobs: Callable[[], Job | None], again: deque[Job]) -> bool:
+        """Start jobs while there is room; False when nothing is under way any more."""
+        under_way = [job for worker in self._workers for job in worker.jobs.values()]
+        held, count = sum(job.size for job in under_way), len(under_way)
+        while count < self._in_flight:
+            job = again.popleft() if again else jobs()
+            if job is None:
+                break
+            if count and held + job.size > self._budget:
+                again.appendleft(job)
+                break
+            self._numbers += 1
+            worker = min(self._workers, key=lambda w: len(w.jobs))
+            worker.jobs[self._numbers] = job
+            worker.post(self._numbers, job, None)
+            held, count = held + job.size, count + 1
+        return count > 0
+
+    def _replace(self, worker: _Worker, again: deque[Job]) -> Failed:
+        """A new worker for one that died or hangs; what it held but was not running starts anew."""
+        guilty = worker.jobs.pop(worker.current or 0)
+        again.extend(worker.jobs.values())
+        worker.process.kill()
+        self._stop(worker)
+        self._workers[self._workers.index(worker)] = self._start()
+        return Failed(guilty, None)

@@ -1,0 +1,132 @@
+"""What holds for every file of a run, small enough to travel to the workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deid.images.record import Header
+from deid.reasons import Withheld
+from deid.scrub.options import MODALITIES
+
+if TYPE_CHECKING:
+    from deid.risk import Cohort
+    from deid.text import Box
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the bundled weights say of themselves, as far as a worker needs it.
+
+    Attributes
+    ----------
+    pairs
+        The (modality, region) pairs that remover, risk and utility act on.
+    code
+        Length of the remover's code.
+    strength
+        The default strength.
+    encoder, medical, remover
+        Side of each network's square input.
+    cohorts
+        Impostor distributions by modality.
+    """
+
+    pairs: frozenset[tuple[str, str]]
+    code: int
+    strength: float
+    encoder: int
+    medical: int
+    remover: int
+    cohorts: dict[str, Cohort] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Options, key and card of one run."""
+
+    output: Path
+    thumbs: Path
+    key: bytes
+    instance_context: bytes
+    modality: str | None
+    text: str
+    metadata_only: bool
+    strength: float
+    max_risk: float | None
+    allow_unproven: bool
+    gallery_size: int
+    card: Card
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input file with its place in the run.
+
+    Attributes
+    ----------
+    n
+        Row number in the report: the only name of the file on the console.
+    patient
+        Pseudonym.
+    target
+        Where it goes, relative to OUTPUT.
+    """
+
+    n: int
+    path: Path
+    header: Header
+    patient: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Original:
+    """What the models say of an untouched image.
+
+    Attributes
+    ----------
+    identity
+        ``(D,)``, normalised.
+    keys
+        Key features of the medical encoder, ``(frames, N, D)``.
+    findings
+        Calibrated probabilities, ``(frames, K)``.
+    """
+
+    identity: object
+    keys: object
+    findings: object
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at one file's pixels decided; `reason` is empty unless it is withheld."""
+
+    n: int
+    reason: str = ""
+    detail: str = ""
+    modality: str | None = None
+    region: str | None = None
+    boxes: tuple[tuple[Box, ...], ...] = ()
+    original: Original | None = None
+
+
+def admit(header: Header, terms: Terms) -> str | None:
+    """The modality that a file is treated as, by its header; None where the picture decides.
+
+    Raises
+    ------
+    Withheld
+        A head is in view, or the modality is none of ours and ``--modality`` was not given.
+    """
+    if header.head:
+        raise Withheld("head", "the header says that a head is in view, so a face may be")
+    if header.modality in MODALITIES:
+        return header.modality
+    if terms.modality is not None:
+        return terms.modality
+    if header.format == "dicom":
+        raise Withheld("other_modality", "give --modality to treat it as X-ray, CT or fundus")
+    return None
