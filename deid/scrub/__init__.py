@@ -1,0 +1,1 @@
+"""The pipeline of one run: plan, look, release, commit, report."""

@@ -1,0 +1,61 @@
+"""The command line: ``deid`` and ``mami-deid``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from deid import __version__
+from deid.cli.evaluate import evaluate
+from deid.cli.key import app as key
+from deid.cli.phantoms import phantoms
+from deid.cli.scrub import scrub
+from deid.cli.train import train_mami, train_mfm, train_unet
+
+app = typer.Typer(
+    name="deid",
+    help="Makes folders of medical images safe to share, and measures what risk remains.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(scrub)
+app.add_typer(key, name="key")
+app.command()(evaluate)
+app.command("train-unet")(train_unet)
+app.command("train-mami")(train_mami)
+app.command("train-mfm")(train_mfm)
+app.command()(phantoms)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"mami-deid {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Makes folders of medical images safe to share, and measures what risk remains."""
+
+
+def main() -> None:
+    """Entry point; an unforeseen error is one line, and its frames with ``--debug``."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit("deid: interrupted; what is done stays done, --resume goes on")
+    except Exception as error:
+        # The message of a foreign exception may carry a value or a path, so it is not shown.
+        print(f"deid: internal error ({type(error).__name__}); run with --debug", file=sys.stderr)
+        if "--debug" in sys.argv:
+            for frame in traceback.extract_tb(error.__traceback__):
+                print(f"  {frame.name}, line {frame.lineno}: {frame.line}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,102 @@
+"""``deid scrub INPUT OUTPUT``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def scrub(
+    input: Annotated[  # noqa: A002 - what the usage line shows
+        Path, typer.Argument(help="A folder of images, or one file. It is never written.")
+    ],
+    output: Annotated[Path, typer.Argument(help="An empty folder for the share-ready copies.")],
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Private folder of the run.", show_default="OUTPUT.run")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="Key made by `deid key new`.", show_default="a fresh one")
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="xray, ct or fundus, where the header does not say.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="0 (pixels identical) to 1.", show_default="by the card")
+    ] = None,
+    max_risk: Annotated[
+        float | None, typer.Option(help="Withhold images whose residual risk stays above.")
+    ] = None,
+    allow_unproven: Annotated[
+        bool, typer.Option("--allow-unproven", help="Release where no risk can be stated.")
+    ] = False,
+    gallery_size: Annotated[int, typer.Option(help="People in the attacker's gallery.")] = 1000,
+    metadata_only: Annotated[
+        bool, typer.Option("--metadata-only", help="Leave every pixel as it is.")
+    ] = False,
+    text: Annotated[str, typer.Option(help="blank or off: text in the pixels.")] = "blank",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Images in flight.")] = 8,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that read and write.", show_default="one a core")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+) -> None:
+    """Take identifiers out of tags, pixels and the picture itself."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from deid import report
+    from deid.scrub.options import CannotStart, Stopped
+    from deid.scrub.run import scrub as run
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    tasks: dict[str, object] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total)
+        bar.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+
+    try:
+        with bar:
+            result = run(
+                input,
+                output,
+                progress=progress,
+                run_dir=run_dir,
+                key_file=key_file,
+                modality=modality,
+                strength=strength,
+                max_risk=max_risk,
+                allow_unproven=allow_unproven,
+                gallery_size=gallery_size,
+                metadata_only=metadata_only,
+                text=text,
+                device=device,
+                batch_size=batch_size,
+                workers=workers,
+                resume=resume,
+            )
+    except (CannotStart, Stopped) as end:
+        typer.echo(f"deid: {end}", err=True)
+        raise typer.Exit(2 if isinstance(end, CannotStart) else 3) from end
+    report.console(result.summary, result.rows, Console())
+    raise typer.Exit(result.exit_status)

@@ -1,0 +1,398 @@
+"""One run of ``deid scrub`` from options to report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import deid
+from deid import images
+from deid.images.record import Found, Header
+from deid.reasons import Withheld
+from deid.scrub import folders
+from deid.scrub.journal import PARTIAL, Journal, locked
+from deid.scrub.models import Models
+from deid.scrub.options import CannotStart, Options, Stopped
+from deid.scrub.outcome import Result, finish
+from deid.scrub.plan import Patient, Plan, manifest_patients, plan
+from deid.scrub.pool import Done, Failed, Job, Pool
+from deid.scrub.release import Released, withheld_row
+from deid.scrub.terms import Item, Look, Terms, admit
+from deid.tags import Pseudonyms
+from deid.text import Finder
+
+#: Bytes that all jobs under way may hold together.
+BUDGET = 1536 * 1024**2
+#: Headers read by one job.
+CHUNK = 16
+
+Progress = Callable[[str, int, int], None]
+
+
+def scrub(
+    input: str | Path,  # noqa: A002 - the name that the command line uses
+    output: str | Path,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Result:
+    """Make share-ready copies of the images in `input` under `output`.
+
+    Parameters
+    ----------
+    input, output
+        A folder (or one file) that is only read, and a folder that must be empty or absent.
+    progress
+        Called with (what is being done, how many are done, how many there are).
+    **options
+        The fields of `Options`.
+
+    Returns
+    -------
+    Result
+        Rows of the report, counts, and the exit status: 0 all done, 1 something withheld.
+
+    Raises
+    ------
+    CannotStart
+        A wrong option or folder; nothing was written.
+    Stopped
+        The disk is full; what is done stays done and ``resume=True`` goes on.
+    """
+    checked = Options(Path(input), Path(output), **options).checked()
+    folders.check_places(checked)
+    assert checked.run_dir is not None
+    with ExitStack() as stack:
+        noted = folders.open_folders(checked)
+        stack.enter_context(locked(checked.run_dir / "lock"))
+        try:
+            return _Run(checked, noted, progress or (lambda *_: None), stack).result()
+        except OSError as error:
+            if error.errno in (28, 122, 27):
+                raise Stopped(
+                    "no space left for OUTPUT or the run folder; free some, then --resume"
+                ) from error
+            raise
+
+
+def prepare_worker() -> None:
+    """What each worker sets before its first job."""
+    os.umask(0o022)
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def headers(paths: tuple[Path, ...]) -> Iterator[Any]:
+    """Job: the headers of some files; a file that is no image to us gives its `Withheld`."""
+    yield from ()
+    results: list[Header | tuple[str, str]] = []
+    for path in paths:
+        try:
+            results.append(images.inspect(path))
+        except Withheld as withheld:
+            results.append((withheld.reason, withheld.detail))
+        except OSError:
+            results.append(("unreadable", "the file can not be read; mend its permissions"))
+    return results
+
+
+@dataclass
+class _Pending:
+    """A person whose files are being looked at."""
+
+    patient: Patient
+    looks: dict[int, Look]
+    open_units: int
+
+
+class _Run:
+    def __init__(
+        self,
+        options: Options,
+        noted: dict[str, Any] | None,
+        progress: Progress,
+        stack: ExitStack,
+    ) -> None:
+        self.options, self.progress = options, progress
+        self.began = time.monotonic()
+        self.run_dir = options.run_dir or Path()
+        key, self.fresh_key = folders.the_key(options)
+        self.models = Models(options)
+        self.found = list(images.find(options.input))
+        self.pseudonyms = Pseudonyms(key, self._context())
+        self.state = {
+            "software": deid.__version__,
+            "key": self.pseudonyms.name("key", "fingerprint"),
+            "options": folders.effective(options),
+            "weights": self.models.hashes,
+            "input": folders.fingerprint_of_input(self.found),
+        }
+        if noted is not None:
+            folders.same_run(noted, self.state)
+        folders.note(self.run_dir, self.state)
+        self.journal = Journal(self.run_dir / folders.JOURNAL)
+        stack.callback(self.journal.close)
+        text = options.text
+        if text == "blank" and not options.metadata_only and not Finder.available():
+            text = "unavailable"
+        self.terms = Terms(
+            output=options.output.resolve(),
+            thumbs=(self.run_dir / folders.THUMBS).resolve(),
+            key=key,
+            instance_context=self._context(),
+            modality=options.modality,
+            text="off" if options.metadata_only else text,
+            metadata_only=options.metadata_only,
+            strength=self.models.card.strength if options.strength is None else options.strength,
+            max_risk=options.max_risk,
+            allow_unproven=options.allow_unproven,
+            gallery_size=options.gallery_size,
+            card=self.models.card,
+        )
+        self.pool = stack.enter_context(
+            Pool(
+                options.workers or 1,
+                setup=prepare_worker,
+                in_flight=options.batch_size,
+                budget=BUDGET,
+            )
+        )
+        self.uncommitted: list[tuple[Item, Released]] = []
+
+    def _context(self) -> bytes:
+        """What a new SOP instance UID depends on, beside the old one: all that may change pixels."""
+        return repr(
+            (sorted(folders.effective(self.options).items()), sorted(self.models.hashes.items()))
+        ).encode()
+
+    def result(self) -> Result:
+        readable = self._read_headers()
+        patients = manifest_patients(self.options.input) if self.options.input.is_dir() else {}
+        planned = plan(readable, patients, self.pseudonyms)
+        self._work(planned)
+        self._commit()
+        shutil.rmtree(self.terms.output / PARTIAL, ignore_errors=True)
+        return finish(
+            self.options,
+            self.found,
+            self.journal,
+            planned,
+            self.state,
+            models=self.models,
+            seconds=time.monotonic() - self.began,
+            fresh_key=self.fresh_key,
+        )
+
+    # -- headers ---------------------------------------------------------------------------------
+
+    def _read_headers(self) -> list[tuple[int, Found, Header]]:
+        rows = list(enumerate(self.found, start=1))
+        links = [n for n, found in rows if found.outward_link]
+        self._withhold(links, "link", "a link that leads out of INPUT is not followed")
+        todo = deque(
+            [row for row in rows if not row[1].outward_link][start : start + CHUNK]
+            for start in range(0, len(rows), CHUNK)
+        )
+
+        def jobs() -> Job | None:
+            while todo:
+                chunk = todo.popleft()
+                if chunk:
+                    paths = tuple(found.path for _, found in chunk)
+                    return Job(chunk, f"{__name__}:headers", (paths,), size=1024**2)
+            return None
+
+        readable: list[tuple[int, Found, Header]] = []
+        seen = 0
+        for end in self.pool.run(jobs, self.models.ask):
+            chunk = end.job.key
+            if isinstance(end, Done):
+                for (n, found), header in zip(chunk, end.value, strict=True):
+                    if isinstance(header, Header):
+                        readable.append((n, found, header))
+                    else:
+                        self._withhold([n], *header)
+            elif len(chunk) > 1:
+                todo.extend([row] for row in chunk)
+                continue
+            else:
+                self._failed([chunk[0][0]], end, "malformed")
+            seen += len(chunk)
+            self.progress("reading headers", seen, len(rows))
+        return sorted(readable, key=lambda row: row[0])
+
+    # -- looks and releases ----------------------------------------------------------------------
+
+    def _work(self, planned: Plan) -> None:
+        total = sum(len(unit) for patient in planned.patients for unit in patient.units)
+        looks: deque[tuple[_Pending, tuple[Item, ...]]] = deque()
+        releases: deque[Job] = deque()
+        patients = iter(planned.patients)
+        ended = 0
+
+        def jobs() -> Job | None:
+            # Releases first: they end what is held. A new person only when nothing else is to do.
+            while not releases and not looks:
+                patient = next(patients, None)
+                if patient is None:
+                    return None
+                self._begin(patient, looks, releases)
+            if releases:
+                return releases.popleft()
+            pending, unit = looks.popleft()
+            size = 3 * sum(item.header.decoded_bytes for item in unit)
+            return Job((pending, unit), "deid.scrub.look:look", (unit, self.terms), size)
+
+        for end in self.pool.run(jobs, self.models.ask):
+            if end.job.target.endswith(":look"):
+                pending, unit = end.job.key
+                if isinstance(end, Failed) and len(unit) > 1:
+                    # One hostile slice must not take its whole series along.
+                    pending.open_units += len(unit) - 1
+                    looks.extend((pending, (item,)) for item in unit)
+                    continue
+                self._looked(pending, unit, end)
+                if not pending.open_units:
+                    releases.extend(self._releases(pending))
+            else:
+                item = end.job.key
+                if isinstance(end, Done):
+                    self.uncommitted.append((item, end.value))
+                else:
+                    self._failed([item.n], end, "undecodable")
+                if len(self.uncommitted) >= self.options.batch_size or not releases:
+                    self._commit()
+            ended = len(self.journal.entries)
+            self.progress("scrubbing", min(ended, total), total)
+
+    def _begin(
+        self,
+        patient: Patient,
+        looks: deque[tuple[_Pending, tuple[Item, ...]]],
+        releases: deque[Job],
+    ) -> None:
+        if all(self._ended(item) for unit in patient.units for item in unit):
+            return
+        pending = _Pending(patient, {}, len(patient.units))
+        if self.options.metadata_only:
+            for unit in patient.units:
+                pending.looks.update({item.n: self._by_header(item) for item in unit})
+            releases.extend(self._releases(pending))
+        else:
+            looks.extend((pending, unit) for unit in patient.units)
+
+    def _ended(self, item: Item) -> bool:
+        """Whether the journal has this file, and the file is there."""
+        entry = self.journal.entries.get(item.n)
+        return entry is not None and (
+            not entry["output"] or (self.terms.output / entry["output"]).is_file()
+        )
+
+    def _by_header(self, item: Item) -> Look:
+        try:
+            modality = admit(item.header, self.terms)
+        except Withheld as withheld:
+            return Look(item.n, withheld.reason, withheld.detail)
+        if modality is None:
+            return Look(item.n, "modality_unknown", "give --modality to say what it is")
+        return Look(item.n, modality=modality, region=item.header.region)
+
+    def _looked(self, pending: _Pending, unit: tuple[Item, ...], end: Done | Failed) -> None:
+        pending.open_units -= 1
+        if isinstance(end, Done):
+            pending.looks.update({look.n: look for look in end.value})
+        else:
+            self._failed([unit[0].n], end, "undecodable")
+
+    def _releases(self, pending: _Pending) -> Iterator[Job]:
+        """Jobs for what may be released of this person; the rest is withheld here."""
+        for unit in pending.patient.units:
+            for item in unit:
+                look = pending.looks.get(item.n)
+                if look is None or self._ended(item):
+                    continue
+                if look.reason:
+                    self._withhold([item.n], look.reason, look.detail)
+                    continue
+                args = (item, look, _others(item, look, pending), self.terms)
+                size = 10 * item.header.decoded_bytes
+                yield Job(item, "deid.scrub.release:release", args, size)
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        """Journal what is finished, then give it its final name."""
+        entries = []
+        for item, released in self.uncommitted:
+            done = released.row["status"] == "done"
+            entries.append(
+                {
+                    "n": item.n,
+                    "output": item.target if done else "",
+                    "sha256": released.sha256,
+                    "patient": item.patient,
+                    "row": released.row,
+                    "kept": released.kept,
+                    "uids": released.uids,
+                }
+            )
+        self.journal.append(entries)
+        for item, released in self.uncommitted:
+            if released.row["status"] == "done":
+                target = self.terms.output / item.target
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self.terms.output / PARTIAL / str(item.n), target)
+        self.uncommitted.clear()
+
+    def _withhold(self, numbers: list[int], reason: str, detail: str) -> None:
+        self.journal.append(
+            [
+                {"n": n, "output": "", "row": withheld_row(reason, detail)}
+                for n in numbers
+                if n not in self.journal.entries
+            ]
+        )
+
+    def _failed(self, numbers: list[int], end: Done | Failed, reason: str) -> None:
+        """A worker died or something unforeseen was raised: withheld, and noted for the developer."""
+        assert isinstance(end, Failed)
+        if end.no_space:
+            raise Stopped("no space left for OUTPUT or the run folder; free some, then --resume")
+        if end.error is None:
+            self._withhold(numbers, reason, "the reader died or hung on it")
+            return
+        with open(self.run_dir / "errors.log", "a", encoding="utf-8") as stream:
+            stream.write(f"#{numbers[0]}\n{end.error}\n")
+        self._withhold(numbers, "verify_failed", f"internal error ({end.kind}); see errors.log")
+
+
+def _others(item: Item, look: Look, pending: _Pending) -> Any:
+    """Identity embeddings of the person's other images of this modality and region.
+
+    Images of the same study are left out where studies are known: another visit is meant.
+    """
+    if look.original is None:
+        return None
+    study = item.header.study
+    vectors = [
+        other.original.identity
+        for unit in pending.patient.units
+        for twin in unit
+        if twin.n != item.n and not (study and twin.header.study == study)
+        if (other := pending.looks.get(twin.n)) is not None and other.original is not None
+        if (other.modality, other.region) == (look.modality, look.region)
+    ]
+    return np.stack(vectors) if vectors else None
+
+
+__all__ = ["CannotStart", "Counter", "Result", "Stopped", "scrub"]
