@@ -1,0 +1,19 @@
+"""Data sets: records, pictures, and the one preprocessing for every model."""
+
+from __future__ import annotations
+
+from mami_core.data.dataset import Dataset, open_dataset
+from mami_core.data.known import known, modality_of
+from mami_core.data.record import DatasetError, Record, split_of
+from mami_core.data.square import square
+
+__all__ = [
+    "Dataset",
+    "DatasetError",
+    "Record",
+    "known",
+    "modality_of",
+    "open_dataset",
+    "split_of",
+    "square",
+]

@@ -1,0 +1,130 @@
+"""A data set: its table in memory, its pictures on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mami_core.data.folders import read_folders
+from mami_core.data.known import known
+from mami_core.data.manifest import MANIFEST, read_manifest
+from mami_core.data.mimic import read_mimic
+from mami_core.data.pixels import decode
+from mami_core.data.record import DatasetError, Record
+from mami_core.data.square import square
+from mami_core.data.store import Store
+
+#: Archives that are known by name and opened at a root.
+ARCHIVES: dict[str, Callable[[Path], tuple[list[Record], Store]]] = {"mimic": read_mimic}
+
+
+class Dataset:
+    """Records and, on demand, their pictures.
+
+    Parameters
+    ----------
+    records
+        One an image.
+    stores
+        Where the bytes of each record lie (one store a record).
+    """
+
+    def __init__(self, records: Sequence[Record], stores: Sequence[Store]) -> None:
+        self.records = list(records)
+        self._stores = list(stores)
+        self._squares: dict[int, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def picture(self, index: int) -> NDArray[np.float32]:
+        """The image as the models see it: ``(H, W)`` or ``(H, W, 3)`` in 0..1.
+
+        Mirrored and cropped as `known.toml` says for the set.
+
+        Raises
+        ------
+        DatasetError
+            Where the file can not be decoded.
+        """
+        record = self.records[index]
+        try:
+            picture = decode(self._stores[index].read(record.name))
+        except (OSError, ValueError, NotImplementedError, AttributeError) as error:
+            # The cause is not chained: decoders quote paths and header values.
+            raise DatasetError(
+                f"image {index + 1} of the data set can not be decoded "
+                f"({type(error).__name__}); replace the file or drop it"
+            ) from None
+        rules = known(record.source, modality=record.modality)
+        if record.side and record.side == rules.mirror:
+            picture = picture[:, ::-1]
+        return np.ascontiguousarray(_centre(picture, rules.centre))
+
+    def squares(self, size: int) -> NDArray[np.uint8]:
+        """All images made square: ``(n, 3, size, size)``, kept in memory."""
+        if size not in self._squares:
+            stack = np.empty((len(self), 3, size, size), np.uint8)
+            for index in range(len(self)):
+                stack[index] = np.rint(square(self.picture(index), size) * 255.0)
+            self._squares[size] = stack
+        return self._squares[size]
+
+    def select(self, keep: Callable[[Record], bool]) -> Dataset:
+        """The part of the data set whose records `keep` accepts, in the same order."""
+        chosen = [index for index, record in enumerate(self.records) if keep(record)]
+        part = Dataset([self.records[i] for i in chosen], [self._stores[i] for i in chosen])
+        part._squares = {size: stack[chosen] for size, stack in self._squares.items()}
+        return part
+
+    @classmethod
+    def join(cls, parts: Sequence[Dataset]) -> Dataset:
+        """Several data sets as one, in order."""
+        return cls(
+            [record for part in parts for record in part.records],
+            [store for part in parts for store in part._stores],
+        )
+
+
+def open_dataset(spec: str | Path, root: str | Path | None = None) -> Dataset:
+    """Open a data set without reading a pixel.
+
+    Parameters
+    ----------
+    spec
+        A folder with ``manifest.csv`` (and ``images.zip``); a folder of such folders; a folder with
+        one sub-folder a patient; or the name of an archive in `ARCHIVES`, which needs `root`.
+    root
+        Where the archive lies.
+
+    Raises
+    ------
+    DatasetError
+        One line: which file, what is wrong, what to do.
+    """
+    if str(spec) in ARCHIVES:
+        if root is None or not Path(root).is_dir():
+            raise DatasetError(f"the archive '{spec}' needs its root folder; give it with --root")
+        return _opened(*ARCHIVES[str(spec)](Path(root)))
+    folder = Path(spec)
+    if not folder.is_dir():
+        names = ", ".join(ARCHIVES)
+        raise DatasetError(f"the data set is neither a folder nor one of: {names}")
+    if (folder / MANIFEST).is_file():
+        return _opened(*read_manifest(folder))
+    below = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    if below:
+        return Dataset.join([_opened(*read_manifest(part)) for part in below])
+    return _opened(*read_folders(folder))
+
+
+def _opened(records: list[Record], store: Store) -> Dataset:
+    return Dataset(records, [store] * len(records))
+
+
+def _centre(picture: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    rows, columns = (round(side * (1.0 - share) / 2.0) for side in picture.shape[:2])
+    return picture[rows : picture.shape[0] - rows, columns : picture.shape[1] - columns]
