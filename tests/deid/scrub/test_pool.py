@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deid.scrub.pool import Done, Failed, Job, Pool, drive
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import jobs_for_pool
+
+
+def answer(questions: list[tuple[str, Any]]) -> list[Any]:
+    return [2 * len(payload) for _, payload in questions]
+
+
+def run(jobs: list[Job], **options: Any) -> list[Done | Failed]:
+    queue = iter(jobs)
+    settings = {"in_flight": 6, "budget": 10**9, **options}
+    with Pool(2, setup=jobs_for_pool.nothing, **settings) as pool:
+        return list(pool.run(lambda: next(queue, None), answer))
+
+
+def test_jobs_get_their_own_answers_whatever_is_in_flight() -> None:
+    for in_flight in (1, 7):
+        jobs = [Job(n, "jobs_for_pool:doubled", (n,)) for n in range(12)]
+        ends = run(jobs, in_flight=in_flight)
+        values = {end.job.key: end.value for end in ends if isinstance(end, Done)}
+        assert values == {n: 2 * (3_000_000 + n) for n in range(12)}
+
+
+def test_a_job_run_here_gives_what_a_worker_gives() -> None:
+    assert drive(Job(0, "jobs_for_pool:doubled", (5,)), answer) == 2 * 3_000_005
+
+
+def test_a_worker_that_dies_takes_only_the_guilty_job_with_it() -> None:
+    jobs = [
+        Job(n, f"jobs_for_pool:{'dies' if n in (3, 8) else 'doubled'}", (n,)) for n in range(14)
+    ]
+    ends = run(jobs)
+    failed = {end.job.key for end in ends if isinstance(end, Failed) and end.error is None}
+    assert failed == {3, 8}
+    assert len(ends) == 14
+
+
+def test_an_error_is_told_with_its_kind_and_a_full_disk_is_recognised() -> None:
+    ends = run([Job("r", "jobs_for_pool:raises", (1,)), Job("f", "jobs_for_pool:full", (1,))])
+    by_key = {end.job.key: end for end in ends}
+    raised, full = by_key["r"], by_key["f"]
+    assert isinstance(raised, Failed)
+    assert isinstance(full, Failed)
+    assert (raised.kind, raised.no_space) == ("ValueError", False)
+    assert full.no_space
+
+
+@pytest.mark.parametrize("budget", [1, 250])
+def test_a_job_larger_than_the_budget_still_runs(budget: int) -> None:
+    jobs = [Job(n, "jobs_for_pool:doubled", (n,), size=100) for n in range(5)]
+    assert sum(isinstance(end, Done) for end in run(jobs, budget=budget)) == 5

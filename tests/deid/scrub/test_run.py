@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import random
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from deid.phantoms import make
+from deid.scrub.options import CannotStart
+from deid.scrub.run import scrub
+
+COMMAND = (sys.executable, "-c", "from deid.cli.app import main; main()", "scrub")
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two patients of three modalities, two visits each."""
+    folder = tmp_path_factory.mktemp("phantoms") / "input"
+    make(folder, patients=2, visits=2, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from deid.tags import new_key
+
+    path = tmp_path_factory.mktemp("key") / "key"
+    new_key(path)
+    return path
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(phantoms: Path, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUTPUT of an uninterrupted run."""
+    output = tmp_path_factory.mktemp("whole") / "output"
+    result = scrub(phantoms, output, key_file=key, workers=1, batch_size=1)
+    assert {row["status"] for row in result.rows} == {"done", "withheld"}
+    return output
+
+
+def test_every_regular_file_gets_one_row_and_every_done_row_a_file(
+    phantoms: Path, whole: Path
+) -> None:
+    rows = [json.loads(line) for line in (whole.with_name("output.run") / "report.jsonl").open()]
+    files = [path for path in phantoms.rglob("*") if path.is_file()]
+    assert sorted(row["input"] for row in rows) == sorted(
+        str(path.relative_to(phantoms)) for path in files
+    )
+    done = [row for row in rows if row["status"] == "done"]
+    assert {row["modality"] for row in done} >= {"xray", "ct", "fundus"}
+    written = {name for name in digests(whole) if name != "manifest.csv"}
+    assert {row["output"] for row in done} == written
+    manifest = list(csv.DictReader((whole / "manifest.csv").open()))
+    assert {row["file"]: row["sha256"] for row in manifest} == {
+        name: digest for name, digest in digests(whole).items() if name != "manifest.csv"
+    }
+
+
+def test_the_same_bytes_come_out_whatever_the_workers_and_the_batch(
+    phantoms: Path, key: Path, whole: Path, tmp_path: Path
+) -> None:
+    scrub(phantoms, tmp_path / "output", key_file=key, workers=2, batch_size=5)
+    assert digests(tmp_path / "output") == digests(whole)
+
+
+def test_the_run_folder_is_private(whole: Path) -> None:
+    run = whole.with_name("output.run")
+    assert stat.S_IMODE(run.stat().st_mode) == 0o700
+    for name in ("report.csv", "report.html", "patients.csv", "uids.csv", "journal.jsonl"):
+        assert stat.S_IMODE((run / name).stat().st_mode) == 0o600, name
+
+
+def test_a_patient_has_one_pseudonym_and_the_dates_keep_their_intervals(
+    phantoms: Path, whole: Path
+) -> None:
+    rows = [json.loads(line) for line in (whole.with_name("output.run") / "report.jsonl").open()]
+    dates: dict[str, set[tuple[str, str]]] = {}
+    names: dict[str, set[str]] = {}
+    for row in rows:
+        if row["status"] == "done" and row["output"].endswith(".dcm"):
+            before = pydicom.dcmread(phantoms / row["input"], stop_before_pixels=True)
+            after = pydicom.dcmread(whole / row["output"], stop_before_pixels=True)
+            names.setdefault(before.PatientID, set()).add(after.PatientID)
+            if "StudyDate" in before:
+                pair = (before.StudyDate, after.StudyDate)
+                dates.setdefault(before.PatientID, set()).add(pair)
+    assert names
+    assert all(len(pseudonyms) == 1 for pseudonyms in names.values())
+    for pairs in dates.values():
+        shifts = {
+            datetime.strptime(old, "%Y%m%d") - datetime.strptime(new, "%Y%m%d")
+            for old, new in pairs
+        }
+        # The seconds of the shift may carry one study past midnight, and another not.
+        assert (max(shifts) - min(shifts)).days <= 1
+        assert min(shifts).days > 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_a_random_moment_and_resumed_gives_the_same_files(
+    seed: int, phantoms: Path, key: Path, whole: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    arguments = [*COMMAND, str(phantoms), str(output), "--key-file", str(key)]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal = tmp_path / "output.run" / "journal.jsonl"
+    wanted = random.Random(seed).randint(1, len(digests(whole)) - 2)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if journal.exists() and journal.read_bytes().count(b"\n") >= wanted:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    expected = digests(whole)
+    early = {
+        name: (output / name).stat()
+        for name in digests(output)
+        if not name.startswith(".partial") and name != "manifest.csv"
+    }
+    assert all(digests(output)[name] == expected[name] for name in early)
+    scrub(phantoms, output, key_file=key, resume=True)
+    assert digests(output) == expected
+    for name, before in early.items():
+        assert (output / name).stat().st_ino == before.st_ino
+        assert (output / name).stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_full_disk_stops_the_run_clearly_and_leaves_nothing_half_written(
+    phantoms: Path, key: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = subprocess.run(
+        [*COMMAND, str(phantoms), str(output), "--key-file", str(key)],
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr
+    rest = [name for name in digests(output) if not name.startswith(".partial")]
+    assert all(name.endswith((".dcm", ".png", ".jpg", ".nii.gz")) for name in rest)
+    scrub(phantoms, output, key_file=key, resume=True)
+
+
+def test_a_link_that_leads_out_is_not_followed_and_one_inside_gets_no_row(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "input"
+    source.mkdir()
+    (source / "note.txt").write_text("x")
+    os.symlink(phantoms, source / "out")
+    os.symlink(source / "note.txt", source / "in")
+    result = scrub(source, tmp_path / "output")
+    assert sorted((row["input"], row["reason"]) for row in result.rows) == [
+        ("note.txt", "not_image"),
+        ("out", "link"),
+    ]
+    assert result.exit_status == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "words"),
+    [
+        ("input/output", {}, "OUTPUT lies inside INPUT"),
+        ("output", {"run_dir": "output/run"}, "inside OUTPUT"),
+        ("output", {"modality": "mri"}, "--modality"),
+        ("output", {"strength": 2.0}, "--strength"),
+        ("output", {"gallery_size": 1}, "--gallery-size"),
+        ("filled", {}, "not empty"),
+        ("filled", {"resume": True}, "knows of no run"),
+    ],
+)
+def test_a_wrong_option_or_place_is_refused_before_anything_is_written(
+    output: str, options: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "input").mkdir()
+    (tmp_path / "filled").mkdir()
+    (tmp_path / "filled" / "x").write_text("x")
+    if "run_dir" in options:
+        options = {**options, "run_dir": tmp_path / str(options["run_dir"])}
+    with pytest.raises(CannotStart, match=words):
+        scrub(tmp_path / "input", tmp_path / output, **options)
+    assert not (tmp_path / "output").exists()
+
+
+def test_resume_refuses_another_key_and_a_changed_input(
+    phantoms: Path, key: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "input"
+    source.mkdir()
+    (source / "note.txt").write_text("x")
+    scrub(source, tmp_path / "output", key_file=key)
+    with pytest.raises(CannotStart, match="key"):
+        scrub(source, tmp_path / "output", resume=True)
+    (source / "note.txt").write_text("xy")
+    with pytest.raises(CannotStart, match="INPUT has changed"):
+        scrub(source, tmp_path / "output", key_file=key, resume=True)
