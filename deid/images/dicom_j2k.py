@@ -1,0 +1,146 @@
+"""JPEG 2000 codestreams (HTJ2K too): out of their boxes, and without their comments.
+
+Markers as in ITU-T T.800 annex A. The codestream is kept as it is but for comment segments, in the
+main header and in those of the tile parts, and for what stands behind its end. Boxes (JP2 files
+inside DICOM) carry metadata only: DICOM says itself what the components mean.
+"""
+
+from __future__ import annotations
+
+import struct
+
+_SOC, _SIZ, _COD, _TLM, _COM, _SOT, _SOD, _EOC = (
+    0xFF4F,
+    0xFF51,
+    0xFF52,
+    0xFF55,
+    0xFF64,
+    0xFF90,
+    0xFF93,
+    0xFFD9,
+)
+#: Lists of lengths of tile parts and packets: they go when lengths change, decoders do without.
+_LENGTHS = (_TLM, 0xFF57, 0xFF58)
+
+
+def codestream(stream: bytes) -> bytes:
+    """The codestream inside a JP2 file, or `stream` itself where it is one.
+
+    Raises
+    ------
+    ValueError
+        Where there is none.
+    """
+    if stream[:4] == b"\xff\x4f\xff\x51":
+        return stream
+    position = 0
+    while position + 8 <= len(stream):
+        length, kind = struct.unpack_from(">I4s", stream, position)
+        head = 8
+        if length == 1 and position + 16 <= len(stream):
+            (length,) = struct.unpack_from(">Q", stream, position + 8)
+            head = 16
+        if kind == b"jp2c":
+            end = len(stream) if length == 0 else position + length
+            return codestream_only(stream[position + head : end])
+        if length < head:
+            break
+        position += length
+    raise ValueError("no codestream")
+
+
+def codestream_only(stream: bytes) -> bytes:
+    """`stream`, provided that it is a bare codestream."""
+    if stream[:4] != b"\xff\x4f\xff\x51":
+        raise ValueError("no codestream")
+    return stream
+
+
+def size(stream: bytes) -> tuple[int, int]:
+    """Rows and columns of the reference grid's image area.
+
+    Raises
+    ------
+    ValueError
+        Where there is no codestream.
+    """
+    body = codestream(stream)
+    if len(body) < 24:
+        raise ValueError("the codestream is too short")
+    right, bottom, left, top = struct.unpack_from(">4I", body, 8)
+    return bottom - top, right - left
+
+
+def irreversible(stream: bytes) -> bool:
+    """Whether the wavelet loses something (transform 9-7), as the first coding style says."""
+    body = codestream(stream)
+    position = 2
+    while position + 4 <= len(body):
+        marker, length = struct.unpack_from(">HH", body, position)
+        if marker == _COD and position + 14 <= len(body):
+            return body[position + 13] == 0
+        if marker == _SOT or length < 2:
+            break
+        position += 2 + length
+    return False
+
+
+def strip(stream: bytes) -> bytes:
+    """The bare codestream without comments and without what stands behind its end.
+
+    Raises
+    ------
+    ValueError
+        Where it is no codestream or its headers are cut off.
+    """
+    body = codestream(stream)
+    header, position = _header(body, 2, _SOT)
+    parts: list[tuple[bytes, bytes, bytes]] = []
+    while position + 12 <= len(body) and body[position : position + 2] == b"\xff\x90":
+        declared = int.from_bytes(body[position + 6 : position + 10], "big")
+        # Zero says "up to the end of the codestream"; longer than the data, they were cut off.
+        end = position + declared if declared else _end(body)
+        end = min(end, len(body))
+        inner, data = _header(body, position + 12, _SOD)
+        if end < data:
+            raise ValueError("a tile part that ends inside its header")
+        parts.append((body[position : position + 12], b"".join(inner), body[data:end]))
+        position = end
+    if not parts:
+        raise ValueError("no tile part")
+    out = [b"\xff\x4f", *header]
+    for start, inner_header, data in parts:
+        length = 12 + len(inner_header) + len(data)
+        out += [start[:6], struct.pack(">I", length), start[10:12], inner_header, data]
+    out.append(b"\xff\xd9")
+    return b"".join(out)
+
+
+def _end(body: bytes) -> int:
+    """Where the last tile part ends that does not say so itself: before the last EOC marker."""
+    found = body.rfind(b"\xff\xd9")
+    return found if found >= 0 else len(body)
+
+
+def _header(body: bytes, position: int, until: int) -> tuple[list[bytes], int]:
+    """Marker segments to keep from `position` up to the marker `until`, and where it stands.
+
+    The start of data belongs to its header, so its marker is the last that is kept.
+    """
+    kept = []
+    while position + 2 <= len(body):
+        (marker,) = struct.unpack_from(">H", body, position)
+        if marker == until:
+            if marker == _SOD:
+                kept.append(body[position : position + 2])
+                position += 2
+            return kept, position
+        if not 0xFF4F <= marker <= 0xFF7F or position + 4 > len(body):
+            break
+        length = int.from_bytes(body[position + 2 : position + 4], "big")
+        if length < 2 or position + 2 + length > len(body):
+            break
+        if marker != _COM and marker not in _LENGTHS:
+            kept.append(body[position : position + 2 + length])
+        position += 2 + length
+    raise ValueError("the headers are cut off")

@@ -1,0 +1,348 @@
+"""DICOM Part 10 files: the data set, and where the pixel data lie, found with bounded memory.
+
+pydicom reads leniently: it warns about a file that ends inside an element and goes on. Here such a
+file is ``malformed``, as is one without prefix or transfer syntax, one that the reader raises on,
+and one whose sequences nest deeper than any real file's.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from pydicom import FileDataset
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import _read_file_meta_info, read_dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
+
+from deid.images.record import MAX_BYTES
+from deid.reasons import Withheld
+
+#: Sequences nested deeper than this are an attack on the reader; the deepest real object known
+#: here, a structured report, has 6 levels.
+MAX_DEPTH = 48
+
+#: The elements before the pixel data of a deflated file may inflate to this much.
+MAX_INFLATED_HEADER = 128 * 1024**2
+
+PIXEL_DATA = 0x7FE00010
+FLOAT_PIXEL_DATA = 0x7FE00008
+DOUBLE_PIXEL_DATA = 0x7FE00009
+_PIXEL_TAGS = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA)
+
+_UNDEFINED = 0xFFFFFFFF
+_ITEM = 0xFFFEE000
+_SEQUENCE_END = 0xFFFEE0DD
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class PixelElement:
+    """Where the pixel data stand in the (inflated) stream.
+
+    Attributes
+    ----------
+    tag, vr
+        As encoded; `vr` is None in an implicit VR file.
+    start, length
+        Offset and bytes of the value; of encapsulated data from the offset table's item up to, not
+        including, the sequence delimiter.
+    fragments
+        Lengths of the fragments, the offset table excluded; None for native data.
+    """
+
+    tag: int
+    vr: str | None
+    start: int
+    length: int
+    fragments: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A file's data set without its pixel data."""
+
+    dataset: FileDataset
+    syntax: UID
+    pixel: PixelElement | None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom within the block: its warnings and log lines quote values and paths."""
+    logger = logging.getLogger("pydicom")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = disabled
+
+
+def malformed(detail: str) -> Withheld:
+    """The outcome of a file that is no readable Part 10 file."""
+    return Withheld("malformed", detail)
+
+
+def parse_file(path: Path) -> Parsed:
+    """Read a file's data set; of its pixel data only the place.
+
+    Raises
+    ------
+    Withheld
+        ``unreadable``, ``malformed`` or ``too_large``.
+    """
+    try:
+        size = os.stat(path).st_size
+        with open(path, "rb") as file:
+            return parse_stream(file, size)
+    except OSError as error:
+        raise Withheld("unreadable", "the file could not be read") from error
+
+
+def read_file(path: Path) -> Parsed:
+    """Read a file's data set, pixel data included (raises as `parse_file`)."""
+    try:
+        size = os.stat(path).st_size
+        with open(path, "rb") as file:
+            return parse_stream(file, size, with_pixels=True)
+    except OSError as error:
+        raise Withheld("unreadable", "the file could not be read") from error
+
+
+def parse_stream(file: IO[bytes], size: int, *, with_pixels: bool = False) -> Parsed:
+    """Read a data set out of an open Part 10 stream of `size` bytes.
+
+    Raises
+    ------
+    Withheld
+        ``malformed`` or ``too_large``.
+    OSError
+        When the medium fails.
+    """
+    with quiet():
+        preamble, meta, syntax = _read_meta(_Stream(file, size))
+        if syntax == DeflatedExplicitVRLittleEndian:
+            file, size = _inflate(file, whole=with_pixels)
+        return _Reader(_Stream(file, size), syntax).read(preamble, meta, with_pixels=with_pixels)
+
+
+class _Stream:
+    """A stream that allocates no more than it holds, and knows whether a read came short."""
+
+    def __init__(self, raw: IO[bytes], size: int) -> None:
+        self._read = raw.read
+        self.seek = raw.seek
+        self.tell = raw.tell
+        self.size = size
+        self.short = False
+
+    def read(self, count: int = -1) -> bytes:
+        if count < 0:
+            count = self.size
+        data = self._read(count if count < self.size else self.size)
+        # Eight bytes are an element's start: where nothing stands there, the file ends in order.
+        if len(data) < count and (data or count != 8):
+            self.short = True
+        return data
+
+
+def _read_meta(stream: _Stream) -> tuple[bytes, FileMetaDataset, UID]:
+    preamble = stream.read(128)
+    if stream.read(4) != b"DICM":
+        raise malformed("not a DICOM Part 10 file: no DICM prefix")
+    try:
+        meta = _read_file_meta_info(cast(Any, stream))
+        syntax = meta.get("TransferSyntaxUID")
+    except Exception as error:
+        raise malformed("the file meta information cannot be read") from error
+    if not isinstance(syntax, UID) or not syntax:
+        raise malformed("no transfer syntax UID")
+    return preamble, meta, syntax
+
+
+def _inflate(file: IO[bytes], *, whole: bool) -> tuple[io.BytesIO, int]:
+    """Inflate the rest of the stream, keeping all of it or just what a header may need.
+
+    Returns
+    -------
+    tuple
+        The stream, and the number of bytes that the whole would have.
+    """
+    keep = MAX_BYTES if whole else MAX_INFLATED_HEADER
+    kept = io.BytesIO()
+    total = 0
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        while not inflater.eof:
+            packed = inflater.unconsumed_tail or file.read(_CHUNK)
+            if not packed:
+                raise malformed("the deflated data end too early")
+            piece = inflater.decompress(packed, _CHUNK)
+            total += len(piece)
+            if total > MAX_BYTES:
+                raise Withheld("too_large", "the deflated data inflate beyond the limit")
+            if total <= keep:
+                kept.write(piece)
+    except zlib.error as error:
+        raise malformed("the deflated data cannot be inflated") from error
+    kept.seek(0)
+    return kept, total
+
+
+class _Reader:
+    """One pass over the elements of a data set."""
+
+    def __init__(self, stream: _Stream, syntax: UID) -> None:
+        self.stream = stream
+        self.syntax = syntax
+        self.implicit = syntax == ImplicitVRLittleEndian
+        self.little = syntax != ExplicitVRBigEndian
+        self._found: tuple[int, str | None, int, int] | None = None
+
+    def read(self, preamble: bytes, meta: FileMetaDataset, *, with_pixels: bool) -> Parsed:
+        header = self._elements() if self.stream.tell() < self.stream.size else Dataset()
+        if not len(header):
+            raise malformed("no element can be read")
+        pixel = None
+        while self._found is not None:
+            tag, vr, length, start = self._found
+            pixel = self._pixel_element(tag, vr, length, start)
+            if with_pixels and tag == PIXEL_DATA:
+                self.stream.seek(start)
+                value = self.stream.read(pixel.length)
+                header.add(_pixel_data(value, pixel))
+            self._found = None
+            delimiter = 0 if pixel.fragments is None else 8
+            self.stream.seek(start + pixel.length + delimiter)
+            if self.stream.tell() < self.stream.size:
+                header.update(self._elements())
+        if self.stream.short:
+            raise malformed("the file ends inside an element")
+        dataset = FileDataset("", header, preamble, meta, self.implicit, self.little)
+        dataset.set_original_encoding(self.implicit, self.little, header._read_charset)
+        _check_depth(dataset)
+        return Parsed(dataset, self.syntax, pixel)
+
+    def _elements(self) -> Dataset:
+        """Read elements up to pixel data or the end of the file."""
+        self._found = None
+        try:
+            dataset = read_dataset(
+                cast(Any, self.stream), self.implicit, self.little, stop_when=self._stop
+            )
+        except RecursionError as error:
+            raise malformed("sequences are nested too deeply") from error
+        except Exception as error:
+            raise malformed("the data set cannot be read") from error
+        self.implicit = bool(dataset._read_implicit)
+        for element in dataset._dict.values():
+            if element.tag.group == 0:
+                raise malformed("command elements stand in the data set")
+            raw = isinstance(element, RawDataElement) and element.length != _UNDEFINED
+            if raw and len(element.value or b"") != element.length:
+                raise malformed("the file ends inside an element")
+        if self._found is None and (self.stream.short or self.stream.tell() < self.stream.size):
+            # Either an undefined length without its end, or more than was kept of a bomb.
+            raise malformed("the file ends inside an element")
+        return dataset
+
+    def _stop(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        if tag not in _PIXEL_TAGS:
+            return False
+        self._found = (int(tag), vr, length, self.stream.tell())
+        return True
+
+    def _pixel_element(self, tag: int, vr: str | None, length: int, start: int) -> PixelElement:
+        if length != _UNDEFINED:
+            if start + length > self.stream.size:
+                raise malformed("the file ends inside the pixel data")
+            return PixelElement(tag, vr, start, length)
+        unpack = struct.Struct("<HHL" if self.little else ">HHL").unpack
+        fragments = []
+        position = start
+        while True:
+            self.stream.seek(position)
+            head = self.stream.read(8)
+            if len(head) < 8:
+                raise malformed("the file ends inside the pixel data")
+            group, element, size = unpack(head)
+            item = group << 16 | element
+            if item == _SEQUENCE_END:
+                break
+            if item != _ITEM or size == _UNDEFINED:
+                raise malformed("the encapsulated pixel data are not a list of items")
+            position += 8 + size
+            fragments.append(size)
+        return PixelElement(tag, vr, start, position - start, tuple(fragments[1:]))
+
+
+def _pixel_data(value: bytes, pixel: PixelElement) -> DataElement:
+    encapsulated = pixel.fragments is not None
+    vr = pixel.vr if pixel.vr in ("OB", "OW") else ("OB" if encapsulated else "OW")
+    return DataElement(BaseTag(PIXEL_DATA), vr, value, is_undefined_length=encapsulated)
+
+
+def _check_depth(dataset: Dataset) -> None:
+    """Raise unless every sequence can be read and none nests deeper than `MAX_DEPTH`."""
+    for _ in walk(dataset):
+        pass
+
+
+def walk(dataset: Dataset) -> Iterator[tuple[int, Dataset]]:
+    """Every item of every sequence with the tag of the sequence (0 for `dataset` itself).
+
+    Private sequences that are still raw bytes are left so: nothing of them is ever kept.
+
+    Raises
+    ------
+    Withheld
+        ``malformed`` where a sequence cannot be read or is nested too deeply.
+    """
+    waiting = [(0, 0, dataset)]
+    while waiting:
+        depth, tag, item = waiting.pop()
+        yield tag, item
+        for sequence_tag in _sequence_tags(item):
+            if depth >= MAX_DEPTH:
+                raise malformed("sequences are nested too deeply")
+            try:
+                sequence = item[sequence_tag].value
+            except Exception as error:
+                raise malformed("a sequence cannot be read") from error
+            if isinstance(sequence, Sequence):
+                waiting.extend((depth + 1, int(sequence_tag), inner) for inner in sequence)
+
+
+def _sequence_tags(item: Dataset) -> list[BaseTag]:
+    return [element.tag for element in item._dict.values() if _is_sequence(element)]
+
+
+def _is_sequence(element: DataElement | RawDataElement) -> bool:
+    if element.VR == "SQ":
+        return not (isinstance(element, RawDataElement) and element.tag.is_private)
+    if element.VR not in (None, "UN") or element.tag.is_private:
+        return False
+    try:
+        return dictionary_VR(element.tag) == "SQ"
+    except KeyError:
+        return False
