@@ -93,10 +93,10 @@ def scan(patient_seed: int, visit_seed: int) -> Scan:
     chance = random.random(len(FINDINGS))
     findings = tuple(f for f, p in zip(FINDINGS, chance, strict=True) if p < 0.25)
     pose = Pose(
-        scale=random.uniform(0.90, 1.05),
-        angle=random.normal(0, 0.04),
-        dx=random.normal(0, 0.04),
-        dy=random.normal(0, 0.04),
+        scale=random.uniform(0.95, 1.04),
+        angle=random.normal(0, 0.03),
+        dx=random.normal(0, 0.02),
+        dy=random.normal(0, 0.02),
     )
     return Scan(
         pose=pose,

@@ -160,7 +160,6 @@ def grow(
     generations: int,
     bend: float = 0.25,
     fork: float = 0.55,
-    pull: Array | None = None,
 ) -> list[Branch]:
     """A branching tree in two or three dimensions.
 
@@ -170,24 +169,20 @@ def grow(
         Where the trunk begins and its direction, ``(d,)``.
     bend
         Spread of the change of direction a step; ``fork`` that of the two children of a branch.
-    pull
-        Added to the direction at each step: what the vessel is drawn towards.
     """
     steps = 6
     points = [np.asarray(start, np.float64)]
-    direction = np.asarray(heading, np.float64) / np.linalg.norm(heading)
+    direction: Array = np.asarray(heading, np.float64) / np.linalg.norm(heading)
     for _ in range(steps):
         direction = direction + random.normal(0, bend / np.sqrt(steps), direction.shape)
-        if pull is not None:
-            direction = direction + pull / steps
-        direction /= np.linalg.norm(direction)
+        direction = direction / np.linalg.norm(direction)
         points.append(points[-1] + direction * length / steps)
     tree = [Branch(np.array(points), radius)]
     if generations <= 1:
         return tree
-    spread = random.normal(0, 1, direction.shape)
-    spread = spread - spread @ direction * direction
-    spread = spread / max(float(np.linalg.norm(spread)), 1e-9)
+    drawn: Array = random.normal(0, 1, direction.shape)
+    across = drawn - np.dot(drawn, direction) * direction
+    spread = across / max(float(np.linalg.norm(across)), 1e-9)
     share = random.uniform(0.35, 0.65)
     for sign, part in ((1.0, share), (-1.0, 1 - share)):
         tree += grow(
@@ -199,7 +194,6 @@ def grow(
             generations=generations - 1,
             bend=bend,
             fork=fork,
-            pull=pull,
         )
     return tree
 

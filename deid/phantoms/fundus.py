@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from deid.phantoms.draw import (
     Array,
@@ -144,21 +145,21 @@ def photo(patient_seed: int, visit_seed: int, side: str) -> Photo:
     chance = random.random(len(FINDINGS))
     findings = tuple(f for f, p in zip(FINDINGS, chance, strict=True) if p < 0.25)
     pose = Pose(
-        scale=random.uniform(0.86, 1.10),
-        angle=random.normal(0, 0.07),
-        dx=random.normal(0, 0.09) - 0.12 * float(random.random() < 0.4),
-        dy=random.normal(0, 0.07),
+        scale=random.uniform(0.92, 1.06),
+        angle=random.normal(0, 0.04),
+        dx=random.normal(0, 0.035) - 0.12 * float(random.random() < 0.25),
+        dy=random.normal(0, 0.03),
     )
     return Photo(
         pose=pose,
         tint=random.normal(1, [0.06, 0.06, 0.14]),
-        flash=random.normal(0, 0.35, 2),
+        flash=random.normal(0, 0.15, 2),
         gain=random.uniform(0.75, 1.2),
         haze=random.uniform(0.0, 0.22),
         blur=random.uniform(0.3, 1.3),
         noise=random.uniform(0.008, 0.025),
-        field=random.uniform(0.93, 1.02),
-        cut=random.uniform(0.80, 1.1),
+        field=float(random.choice([0.96, 0.99])),
+        cut=float(random.choice([0.84, 1.1], p=[0.25, 0.75])),
         notch=bool(random.random() < 0.5),
         findings=findings,
     )
@@ -198,8 +199,8 @@ def _paint(anatomy: Eye, view: Photo, random: np.random.Generator, size: int) ->
     picture += 0.10 * np.exp(-((centre / 0.02) ** 2))[..., None]
     wide, high = anatomy.disc_size
     across = np.hypot((x - anatomy.disc[0]) / wide, (y - anatomy.disc[1]) / high)
-    rim = 1 / (1 + np.exp((across - 1) * 14))
-    cup = 1 / (1 + np.exp((across / anatomy.cup - 1) * 7))
+    rim = expit((1 - across) * 14)
+    cup = expit((1 - across / anatomy.cup) * 7)
     bright = np.array([1.05, 0.78, 0.42]) + cup[..., None] * [0.0, 0.20, 0.30]
     picture += rim[..., None] * 0.85 * (bright - picture)
     halo = np.exp(-(((across - 1.1) / 0.5) ** 2))[..., None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from deid.phantoms.draw import (
     Array,
@@ -180,11 +181,11 @@ def exam(patient_seed: int, visit_seed: int) -> Exam:
     findings = tuple(f for f, p, rate in zip(FINDINGS, chance, rates, strict=True) if p < rate)
     view = "AP" if random.random() < 0.4 else "PA"
     pose = Pose(
-        scale=random.uniform(0.88, 1.08),
-        stretch=random.uniform(0.96, 1.04),
-        angle=random.normal(0, 0.035),
-        dx=random.normal(0, 0.05),
-        dy=random.normal(0, 0.06),
+        scale=random.uniform(0.92, 1.06),
+        stretch=random.uniform(0.97, 1.03),
+        angle=random.normal(0, 0.025),
+        dx=random.normal(0, 0.03),
+        dy=random.normal(0, 0.04),
         yaw=random.normal(0, 0.03),
         pitch=random.normal(-0.05 if view == "AP" else 0.0, 0.03),
     )
@@ -250,14 +251,14 @@ def _soft_tissue(body: Chest, view: Exam, size: int) -> tuple[Array, Array]:
     middle = np.array([[-0.13, -0.62], [0.13, -0.62], [0.16, 0.0], [0.2, 0.5], [-0.16, 0.5]])
     knob = ellipse(0.12, -0.30, body.knob, body.knob * 1.1)
     for shape in (middle, knob, ellipse(-0.15, -0.04, 0.05, 0.1), ellipse(0.17, -0.08, 0.05, 0.09)):
-        add_polygon(heart, view.pose.points(shape, size, 0.2), 0.5)
-    heart = soften(np.clip(heart, 0, 1), 4.0 * unit)
+        add_polygon(heart, view.pose.points(shape, size, 0.2), 0.38)
+    heart = soften(np.clip(heart, 0, 1), 5.0 * unit)
     airway = np.zeros((size, size))
     add_polygon(airway, view.pose.points(outline(_TRACHEA, 0.036), size), 1.0)
     airway = soften(airway, 2.5 * unit)
     # Below the diaphragm the abdomen is already as thick as it gets: the heart adds nothing.
     _, y = view.pose.grid(size)
-    heart *= 1 / (1 + np.exp((y - sum(body.domes) / 2 - view.breath - 0.06) / 0.05))
+    heart *= expit((sum(body.domes) / 2 + view.breath + 0.06 - y) / 0.05)
     tissue = trunk - 0.52 * lungs * depth + 0.27 * heart - 0.06 * airway
     return tissue, lungs * (1 - 0.75 * heart)
 
@@ -325,12 +326,12 @@ def _findings(random: np.random.Generator, view: Exam, lungs: Array, body: Chest
         cx, cy = -side * random.uniform(0.25, 0.5), random.uniform(-0.45, 0.2)
         reach = random.uniform(0.02, 0.045)
         distance = np.hypot(x - cx, y - cy) / reach
-        added += 0.16 / (1 + np.exp(9 * (distance - 1)))
+        added += 0.16 * expit(9 * (1 - distance))
     added *= lungs
     if "Effusion" in view.findings:
         level = body.domes[0 if side < 0 else 1] + view.breath + random.uniform(-0.25, 0.1)
         rim = level - 0.9 * np.clip(np.abs(x) / body.width - 0.55, 0, 1) ** 2
-        fluid = 1 / (1 + np.exp(-(y - rim) / 0.015)) * (np.sign(x) == side)
+        fluid = expit((y - rim) / 0.015) * (np.sign(x) == side)
         added += 0.40 * fluid * lungs
     return added
 
