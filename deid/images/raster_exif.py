@@ -10,7 +10,7 @@ _HEADERS = {b"II*\0": "<", b"MM\0*": ">"}
 
 
 def orientation(exif: bytes) -> int:
-    """The orientation, 1 to 8, in a TIFF-structured EXIF block; 1 where it has none (EXIF 4.6.2)."""
+    """The orientation, 1 to 8, in an EXIF block (EXIF 4.6.2); 1 where it has none."""
     order = _HEADERS.get(exif[:4])
     if order is None or len(exif) < 10:
         return 1
