@@ -1,0 +1,1 @@
+"""One file a network: the identity encoder with its adapter, the medical encoder, the remover."""

@@ -1,0 +1,141 @@
+"""The continuous modality-based parameter adapter, ComPA (paper, section 3.2).
+
+From the raw 16 x 16 patches of an image comes one continuous modality representation M, and from M the low-rank
+updates of all blocks' layers, for this image alone. Full matrices are never formed: the update of a layer is
+``(x A^T) B`` with ``A``, ``B`` of rank r.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+PATCH = 16
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Low-rank factors of one layer for each image of a batch.
+
+    Attributes
+    ----------
+    down
+        ``(B, r, in)``.
+    up
+        ``(B, r, out)``.
+    """
+
+    down: Tensor
+    up: Tensor
+
+    def update(self, tokens: Tensor) -> Tensor:
+        """``(B, N, in)`` to the ``(B, N, out)`` that is added to the layer's own output."""
+        return (tokens @ self.down.transpose(1, 2)) @ self.up
+
+
+class GroupedLinear(nn.Module):
+    """A linear layer in `groups` independent parts (paper, section 3.2, last layer of the PNets)."""
+
+    def __init__(self, inputs: int, outputs: int, groups: int) -> None:
+        super().__init__()
+        if inputs % groups or outputs % groups:
+            raise ValueError(f"{inputs} and {outputs} must both be multiples of {groups} groups")
+        self.groups = groups
+        self.weight = nn.Parameter(torch.empty(groups, inputs // groups, outputs // groups))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        nn.init.normal_(self.weight, std=(inputs // groups) ** -0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, inputs)`` to ``(B, outputs)``."""
+        parts = torch.einsum("bgi,gio->bgo", x.unflatten(1, (self.groups, -1)), self.weight)
+        return parts.flatten(1) + self.bias
+
+
+class ModalityContext(nn.Module):
+    """Raw patches to the continuous modality representation.
+
+    Parameters
+    ----------
+    width
+        Width of the contexts and of M.
+    bases
+        L, the number of pseudo modalities.
+    """
+
+    def __init__(self, width: int, bases: int) -> None:
+        super().__init__()
+        self.local = nn.Sequential(
+            nn.Linear(3 * PATCH * PATCH, width), nn.GELU(), nn.Linear(width, width)
+        )
+        self.probabilities = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Linear(width, bases)
+        )
+        self.bases = nn.Parameter(torch.randn(bases, width))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, 3, H, W)`` to M ``(B, width)`` and the probabilities ``(B, L)``."""
+        patches = nn.functional.unfold(images, PATCH, stride=PATCH).transpose(1, 2)
+        context = self.local(patches).mean(dim=1)
+        weights = self.probabilities(context).softmax(dim=1)
+        return weights @ self.bases, weights
+
+
+class ParameterNet(nn.Module):
+    """One PNet: M to the factors of a set of layers in all blocks, in one call.
+
+    Parameters
+    ----------
+    width
+        Width of M.
+    layers
+        (inputs, outputs) of each adapted layer of a block.
+    depth
+        Number of blocks.
+
+    Notes
+    -----
+    The update starts at zero, by zero `up` factors in the last layer's part that makes them, while the
+    `down` factors start random: both get gradient from the second step on. (The published code starts
+    with every factor at zero, from where no gradient leads away.)
+    """
+
+    def __init__(
+        self,
+        width: int,
+        layers: tuple[tuple[int, int], ...],
+        depth: int,
+        *,
+        rank: int,
+        hidden: int,
+        groups: int,
+    ) -> None:
+        super().__init__()
+        self.layers, self.depth, self.rank = layers, depth, rank
+        downs = rank * depth * sum(inputs for inputs, _ in layers)
+        ups = rank * depth * sum(outputs for _, outputs in layers)
+        self.body = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()
+        )
+        self.down = GroupedLinear(hidden, downs, groups)
+        self.up = GroupedLinear(hidden, ups, groups)
+        nn.init.normal_(self.down.bias, std=0.5)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, modality: Tensor) -> list[list[Factors]]:
+        """``(B, width)`` to factors by block and layer."""
+        hidden = self.body(modality)
+        shape = (self.depth, self.rank, -1)
+        downs = self.down(hidden).unflatten(1, shape)
+        ups = self.up(hidden).unflatten(1, shape)
+        scale = [inputs**-0.5 for inputs, _ in self.layers]
+        down_parts = downs.split([inputs for inputs, _ in self.layers], dim=3)
+        up_parts = ups.split([outputs for _, outputs in self.layers], dim=3)
+        return [
+            [
+                Factors(down[:, block] * s, up[:, block])
+                for down, up, s in zip(down_parts, up_parts, scale, strict=True)
+            ]
+            for block in range(self.depth)
+        ]
