@@ -1,0 +1,9 @@
+"""Residual risk and utility of one image, from embeddings."""
+
+from __future__ import annotations
+
+from deid.risk.cohort import Cohort
+from deid.risk.residual import Risk, largest, residual_risk
+from deid.risk.utility import fidelity, findings, utility
+
+__all__ = ["Cohort", "Risk", "fidelity", "findings", "largest", "residual_risk", "utility"]

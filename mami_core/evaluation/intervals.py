@@ -1,0 +1,107 @@
+"""Intervals whose unit is the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_Z = 1.959963984540054  # 95 %
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, its 95 % interval, and the number of patients behind it."""
+
+    value: float
+    low: float
+    high: float
+    patients: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """The four numbers by name."""
+        return asdict(self)
+
+
+def wilson(value: float, patients: int) -> Estimate:
+    """Wilson's score interval for a mean of per-patient proportions, with n = patients.
+
+    A patient's proportion varies less than one yes or no, so the interval errs to the wide side.
+    """
+    if patients < 1:
+        return Estimate(float("nan"), 0.0, 1.0, 0)
+    square = _Z**2 / patients
+    middle = (value + square / 2) / (1 + square)
+    half = _Z / (1 + square) * np.sqrt(value * (1 - value) / patients + square / (4 * patients))
+    # The bounds at 0 and 1 are exact; rounding must not move them past the value.
+    return Estimate(
+        value,
+        float(max(0.0, min(middle - half, value))),
+        float(min(1.0, max(middle + half, value))),
+        patients,
+    )
+
+
+def patient_mean(values: Array, patient: NDArray[np.intp]) -> Estimate:
+    """Mean over patients of each patient's own mean, with Wilson's interval.
+
+    Parameters
+    ----------
+    values
+        One proportion an image, ``(q,)``.
+    patient
+        Whose image it is, ``(q,)``, any integers.
+    """
+    if not values.size:
+        return wilson(float("nan"), 0)
+    _, index = np.unique(patient, return_inverse=True)
+    means = np.bincount(index, weights=values) / np.bincount(index)
+    return wilson(float(means.mean()), means.size)
+
+
+def patient_bootstrap(
+    statistic: Callable[[Array], float],
+    people: int,
+    patients: int,
+    *,
+    resamples: int = 400,
+    seed: int = 0,
+) -> Estimate:
+    """Interval of a pair statistic in 0..1: people are drawn again, pairs weigh ``w_i w_j``.
+
+    Resampling pairs would treat the thousands of pairs of one person as independent. The spread is
+    measured on the logit scale, where it is close to normal also near 1; resamples in which the
+    statistic is not defined are left out.
+
+    Parameters
+    ----------
+    statistic
+        The figure for multiplicities ``(people,)`` of the people; NaN where it is not defined.
+    people
+        How many people are drawn from.
+    patients
+        How many of them have mates: what the estimate reports, and the fallback's n.
+    """
+    value = statistic(np.ones(people))
+    generator = np.random.default_rng(seed)
+    even = np.full(people, 1.0 / people)
+    drawn = [
+        statistic(generator.multinomial(people, even).astype(np.float64)) for _ in range(resamples)
+    ]
+    logits = _logit(np.array([figure for figure in drawn if not np.isnan(figure)]))
+    spread = float(logits.std(ddof=1)) if logits.size > 1 else 0.0
+    if not 0.0 < value < 1.0 or spread == 0.0:
+        # No resample says anything where all agree: then as if each patient were one trial.
+        return wilson(value, patients)
+    middle = float(_logit(np.array([value]))[0])
+    low, high = (float(1 / (1 + np.exp(-(middle + side * _Z * spread)))) for side in (-1, 1))
+    return Estimate(value, low, high, patients)
+
+
+def _logit(values: Array) -> Array:
+    inside = np.clip(values, 1e-6, 1 - 1e-6)
+    return np.log(inside / (1 - inside))
