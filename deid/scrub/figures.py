@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.risk import fidelity, findings, residual_risk, utility
+from deid.scrub.terms import Look, Original, Terms
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -36,3 +42,51 @@ class Figures:
             for name in names
         }
         return {**figures, "risk_basis": self.risk_basis}
+
+
+def measure(
+    decided: Look,
+    protected: Original,
+    others: NDArray[np.float32] | None,
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    *,
+    strength: float,
+    terms: Terms,
+) -> Figures:
+    """Risk and utility of one edited image.
+
+    Parameters
+    ----------
+    decided
+        The look at the original, with what the models said of it.
+    protected
+        What the models say of the edited image.
+    others
+        ``(images, D)`` embeddings of the person's other images; None where there are none.
+    before, after
+        Views of the original and the edited image at native size, ``(F, R, C[, 3])``.
+    """
+    original, modality = decided.original, decided.modality or ""
+    assert original is not None
+    cohort = terms.card.cohorts.get(modality)
+    risks = [
+        residual_risk(
+            query,
+            original.identity,
+            cohort,
+            others=others,
+            gallery_size=terms.gallery_size,
+        )
+        for query in (original.identity, protected.identity)
+    ]
+    speaking = list(terms.card.findings[modality])
+    return Figures(
+        strength=strength,
+        risk_before=risks[0].value,
+        risk=risks[1].value,
+        risk_basis=str(risks[1]),
+        utility=utility(original.keys, protected.keys, terms.card.utility_zero[modality]),
+        findings=findings(original.findings[:, speaking], protected.findings[:, speaking]),
+        fidelity=fidelity(before, after),
+    )

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deid.images.record import Header
 from deid.reasons import Withheld
 from deid.scrub.options import MODALITIES
@@ -29,6 +32,10 @@ class Card:
         The default strength.
     encoder, medical, remover
         Side of each network's square input.
+    findings
+        Which of the medical encoder's outputs speak about a modality.
+    utility_zero
+        Mean cosine of key features over pairs of different patients, by modality.
     cohorts
         Impostor distributions by modality.
     """
@@ -39,6 +46,8 @@ class Card:
     encoder: int
     medical: int
     remover: int
+    findings: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    utility_zero: dict[str, float] = field(default_factory=dict)
     cohorts: dict[str, Cohort] = field(default_factory=dict)
 
 
@@ -95,9 +104,9 @@ class Original:
         Calibrated probabilities, ``(frames, K)``.
     """
 
-    identity: object
-    keys: object
-    findings: object
+    identity: NDArray[np.float32]
+    keys: NDArray[np.float32]
+    findings: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
