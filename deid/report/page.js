@@ -4,6 +4,7 @@
   const table = document.getElementById("table");
   const heads = Array.from(table.tHead.rows[0].cells);
   const body = table.tBodies[0];
+  const collator = new Intl.Collator("en", { numeric: true });
 
   function key(row, index, numeric) {
     const cell = row.cells[index];
@@ -19,7 +20,7 @@
     const pairs = Array.from(body.rows, (row) => [key(row, index, numeric), row]);
     pairs.sort(function (a, b) {
       if (a[0] === null || b[0] === null) return (a[0] === null) - (b[0] === null);
-      const order = numeric ? a[0] - b[0] : a[0].localeCompare(b[0]);
+      const order = numeric ? a[0] - b[0] : collator.compare(a[0], b[0]);
       return down ? -order : order;
     });
     const sorted = document.createDocumentFragment();

@@ -26,7 +26,6 @@ MOST_PICTURES = 500
 _TABLE = (
     ("n", "#"),
     ("status", "status"),
-    ("reason", "reason"),
     ("modality", "modality"),
     ("region", "region"),
     ("edit", "edit"),
@@ -37,6 +36,7 @@ _TABLE = (
     ("utility", "utility"),
     ("findings", "findings"),
     ("fidelity", "fidelity"),
+    ("reason", "reason"),
     ("input", "input"),
     ("output", "output"),
 )

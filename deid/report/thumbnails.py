@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 #: How much the difference is brightened, so that a faint edit can be seen at all.
-GAIN = 4
+GAIN = 8
 
 
 @dataclass(frozen=True)
