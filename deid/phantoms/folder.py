@@ -7,6 +7,8 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -254,22 +256,14 @@ def make(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError("the folder is not empty: name a new or an empty one")
+    draw = partial(files, size=size, ct_size=ct_size, slices=slices, burned_in=burned_in)
     rows = []
     for who, visit in _appointments(seed, patients, visits):
-        for modality in modalities:
-            for file in files(
-                who,
-                visit,
-                modality,
-                size=size,
-                ct_size=ct_size,
-                slices=slices,
-                burned_in=burned_in,
-            ):
-                path = folder / file.path
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(file.data)
-                rows.append(_row(file, who, visit, visits=visits, seed=seed))
+        for file in chain.from_iterable(draw(who, visit, modality) for modality in modalities):
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.data)
+            rows.append(_row(file, who, visit, visits=visits, seed=seed))
     write_manifest(folder / "manifest.csv", rows)
     return rows
 
