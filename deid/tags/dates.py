@@ -1,0 +1,96 @@
+"""Dates and times moved into the past by one shift, a date and its time together."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from deid.tags.pseudonyms import Shift
+
+_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_TIME = re.compile(r"(\d{2})(\d{2})?(\d{2})?(\.\d{1,6})?")
+_DATETIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
+
+
+def _day(value: str) -> datetime | None:
+    match = _DATE.fullmatch(value.strip())
+    if not match:
+        return None
+    try:
+        return datetime(*(int(part) for part in match.groups()))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def _clock(value: str) -> tuple[timedelta, int, str] | None:
+    """Time of day, how many of its six digits were given, and the fraction as written."""
+    match = _TIME.fullmatch(value.strip())
+    if not match:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()[:3])
+    if hours > 23 or minutes > 59 or seconds > 60:
+        return None
+    digits = 2 * sum(part is not None for part in match.groups()[:3])
+    time = timedelta(hours=hours, minutes=minutes, seconds=min(seconds, 59))
+    return time, digits, match.group(4) or ""
+
+
+def shifted_pair(date: str, time: str, shift: Shift) -> tuple[str, str]:
+    """A date and the time that belongs to it, moved with carry; "" for what is no date or time.
+
+    >>> shifted_pair("20200302", "000010", Shift(1, 20))
+    ('20200229', '235950')
+    """
+    day, clock = _day(date), _clock(time)
+    if clock is None:
+        return shifted_date(date, shift), ""
+    if day is None:
+        return "", shifted_time(time, shift)
+    moment, digits, fraction = clock
+    moved = _moved(day + moment, shift)
+    if moved is None:
+        return "", ""
+    return moved.strftime("%Y%m%d").zfill(8), moved.strftime("%H%M%S")[:digits] + fraction
+
+
+def shifted_date(date: str, shift: Shift) -> str:
+    """A date without its time, moved by whole days; "" for what is no date."""
+    day = _day(date)
+    moved = None if day is None else _moved(day, Shift(shift.days, 0))
+    return "" if moved is None else moved.strftime("%Y%m%d").zfill(8)
+
+
+def shifted_time(time: str, shift: Shift) -> str:
+    """A time without its date wraps around midnight; "" for what is no time."""
+    clock = _clock(time)
+    if clock is None:
+        return ""
+    moment, digits, fraction = clock
+    moved = datetime(2000, 1, 2) + moment - timedelta(seconds=shift.seconds)
+    return moved.strftime("%H%M%S")[:digits] + fraction
+
+
+def shifted_datetime(value: str, shift: Shift) -> str:
+    """A DT value, at the precision given, offset kept; "" for what is no date and time."""
+    match = _DATETIME.fullmatch(value.strip())
+    if not match:
+        return ""
+    year, *parts = match.groups()[:6]
+    given = 4 + 2 * sum(part is not None for part in parts)
+    numbers = [int(part) if part else low for part, low in zip(parts, (1, 1, 0, 0, 0), strict=True)]
+    try:
+        moment = datetime(int(year), *numbers[:4], min(numbers[4], 59))  # type: ignore[misc]
+    except ValueError:
+        return ""
+    moved = _moved(moment, shift if given > 8 else Shift(shift.days, 0))
+    if moved is None:
+        return ""
+    text = f"{moved.year:04d}" + moved.strftime("%m%d%H%M%S")
+    return text[:given] + (match.group(7) or "") + (match.group(8) or "")
+
+
+def _moved(moment: datetime, shift: Shift) -> datetime | None:
+    try:
+        return moment - shift.delta()
+    except OverflowError:
+        return None
