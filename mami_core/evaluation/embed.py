@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +15,57 @@ Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 BATCH = 32
 
 
-def embedder(weights: str | Path, device: str = "auto") -> tuple[Embed, int]:
-    """The encoder's embedding as a function of square pictures, and the side that it expects.
+@dataclass(frozen=True)
+class Embedder:
+    """An identity encoder as a function of square pictures.
+
+    Attributes
+    ----------
+    size
+        Side of the pictures that it expects.
+    sha256
+        Of its weights.
+    """
+
+    embed: Embed
+    size: int
+    sha256: str
+
+
+def embedder(weights: str | Path, device: str = "auto") -> Embedder:
+    """Load an encoder for evaluation.
 
     Parameters
     ----------
     weights
-        A file that `mami_core.weights.load` opens as an encoder.
+        A bundled name or a file.
     device
         ``auto``, ``cpu`` or ``cuda``.
 
     Raises
     ------
-    ValueError
-        Where the weights are not those of an encoder.
+    mami_core.weights.WeightsError
+        Where they can not be used, or are not those of an identity encoder.
     """
     import torch
 
-    from mami_core import weights as store
+    from mami_core.weights import WeightsError, load
 
+    loaded = load(weights)
+    if loaded.kind != "mami":
+        raise WeightsError("these weights are not an identity encoder's; give those of train-mami")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model = store.load(Path(weights)).to(chosen).eval()
-    size = getattr(model, "size", None)
-    if not isinstance(size, int):
-        raise ValueError("these weights are not an identity encoder's; give the encoder's file")
+    model = loaded.model.to(chosen)
 
     @torch.inference_mode()
     def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = []
-        for start in range(0, len(pictures), BATCH):
-            batch = torch.from_numpy(pictures[start : start + BATCH]).to(chosen)
-            parts.append(model(batch.float() / 255.0).identity.float().cpu().numpy())
+        parts = [
+            model(torch.from_numpy(pictures[start : start + BATCH]).to(chosen).float() / 255.0)
+            .identity.float()
+            .cpu()
+            .numpy()
+            for start in range(0, len(pictures), BATCH)
+        ]
         return np.concatenate(parts)
 
-    return embed, size
+    return Embedder(embed, int(loaded.facts["image"]), loaded.sha256)

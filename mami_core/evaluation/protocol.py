@@ -73,7 +73,7 @@ class Figures:
 
     def as_dict(self) -> dict[str, object]:
         """As `deid evaluate --json` prints them."""
-        rank1 = self.rank1.as_dict() | {"gallery": self.gallery}
+        rank1 = self.rank1.as_dict() | {"gallery": self.gallery, "chance": 1.0 / self.gallery}
         return {"auc": self.auc.as_dict(), "rank1": rank1}
 
 
