@@ -181,7 +181,7 @@ def _is_hounsfield(values: Plane) -> bool:
 
 
 def _likeness(values: Plane) -> Plane:
-    """Grey values brought to where air and soft tissue lie, by the two classes of their histogram."""
+    """Grey values brought to where air and tissue lie, by the two classes of their histogram."""
     low, high = (float(v) for v in np.percentile(values, (0.5, 99.5)))
     if high <= low:
         return np.full_like(values, _AIR)

@@ -95,7 +95,8 @@ def _read(stream: IO[bytes]) -> tuple[NiftiHeader, NDArray[Any]]:
         if not passed:
             break
         skip -= len(passed)
-    data = (data + _take(stream, parsed.voxel_bytes - len(data)))[: parsed.voxel_bytes]
+    missing = max(0, parsed.voxel_bytes - len(data))
+    data = (data + _take(stream, missing))[: parsed.voxel_bytes]
     if len(data) < parsed.voxel_bytes:
         raise Withheld("undecodable", "the file is shorter than its header says")
     values = np.frombuffer(data, parsed.sample)
@@ -147,7 +148,7 @@ def plain(image: Image) -> NDArray[np.uint8]:
         return pixels
     low, high = float(pixels.min()), float(pixels.max())
     scale = 255.0 / (high - low) if high > low else 0.0
-    return ((pixels.astype(np.float64) - low) * scale).astype(np.uint8)
+    return np.rint((pixels.astype(np.float64) - low) * scale).astype(np.uint8)
 
 
 def supports_edit(image: Image) -> bool:

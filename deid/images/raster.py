@@ -99,7 +99,8 @@ def plain(image: Image) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels
     low, high = int(pixels.min()), int(pixels.max())
-    return ((pixels.astype(np.float32) - low) * (255.0 / max(high - low, 1))).astype(np.uint8)
+    scale = 255.0 / max(high - low, 1)
+    return np.rint((pixels.astype(np.float32) - low) * scale).astype(np.uint8)
 
 
 def supports_edit(image: Image) -> bool:

@@ -21,6 +21,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SUPPORTED = frozenset({0xC0, 0xC1, 0xC2})
 _EXIF_NAME = b"Exif\0\0"
 _ICC_NAME = b"ICC_PROFILE\0"
+#: Entropy-coded data that no whole picture reads.
+_FILLER = bytes(range(1, 129))
 #: What an edited picture is written with: the standard tables at this quality, full colour.
 QUALITY = 95
 
@@ -72,7 +74,21 @@ def decode(data: bytes) -> Picture:
     )
     # A decoder takes the colours of a file with JFIF header for YCbCr, so the header has to stay.
     written = _dressed(stream, kept)
-    return Picture(_values(written), replace(kept, stream=written))
+    pixels = _values(written)
+    if not _is_whole(written, scans[-1].coded, pixels):
+        raise Withheld("undecodable", "there are fewer JPEG data than the header says")
+    return Picture(pixels, replace(kept, stream=written))
+
+
+def _is_whole(stream: bytes, coded: bytes, pixels: NDArray[np.uint8]) -> bool:
+    """Whether the data last to the end of the picture.
+
+    libjpeg paints what is missing grey and only warns, which Pillow does not pass on. But where
+    data are missing it also takes any that are put there, and elsewhere it does not.
+    """
+    end = stream.rindex(coded) + len(coded)
+    longer = stream[:end] + _FILLER + stream[end:]
+    return np.array_equal(_values(longer), pixels)
 
 
 def _values(data: bytes) -> NDArray[np.uint8]:
