@@ -65,6 +65,8 @@ class Section:
         The largest thing in view, holes filled.
     scale
         Pixel size in mm; None where it is unknown.
+    alone
+        No second thing half as large is in view: two legs are no head.
     outside
         Pixels beyond the reconstructed field of view.
     limits
@@ -73,6 +75,7 @@ class Section:
 
     hounsfield: Plane
     body: Mask
+    alone: bool
     scale: float | None
     outside: Mask
     limits: Limits
@@ -208,10 +211,14 @@ def prepare(values: Plane, spacing: tuple[float, float] | None, limits: Limits) 
     outside = cv2.resize((values < -1500).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     clipped = np.clip(values, _AIR, 3000)
     small = np.asarray(cv2.resize(clipped, size, interpolation=cv2.INTER_AREA), np.float32)
-    body = _largest(_opened(small > limits.body))
-    if body is None:
+    things = _opened(small > limits.body)
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(things, connectivity=4)
+    if count < 2:
         return None
-    return Section(small, _filled(body), scale, outside > 0.5, limits)
+    areas = facts[1:, cv2.CC_STAT_AREA]
+    body = np.asarray(labels == 1 + int(np.argmax(areas)))
+    alone = bool(np.sum(areas > areas.max() / 2) == 1)
+    return Section(small, _filled(body), alone, scale, outside > 0.5, limits)
 
 
 def skull(section: Section) -> bool:
@@ -266,7 +273,7 @@ def is_small(section: Section) -> bool:
     Heads are up to 230 mm long, more with nose and pillow, and deeper than wide; trunks are wider
     than deep.
     """
-    if section.scale is None or _touches_border(section):
+    if section.scale is None or not section.alone or _touches_border(section):
         return False
     _, sides, _ = cv2.minAreaRect(np.argwhere(section.body)[:, ::-1].astype(np.int32))
     shorter, longer = (side * section.scale for side in sorted(sides))
@@ -278,7 +285,7 @@ def is_small(section: Section) -> bool:
 
 def _is_head_shape(section: Section) -> bool:
     """Without scale: all in view, deeper than wide, much bone."""
-    if _touches_border(section):
+    if not section.alone or _touches_border(section):
         return False
     deep, wide = _box(section)
     return bool(1.0 < deep / wide < 1.6 and _lung(section) < 0.2)
@@ -288,7 +295,7 @@ def has_jaw(section: Section) -> bool:
     """Much of the densest bone in a section no wider than a head."""
     _, wide = _box(section)
     dense = (section.hounsfield > _DENSE) & section.body
-    return bool(100 < wide < 230 and dense.sum() > 0.01 * section.body.sum())
+    return bool(section.alone and 100 < wide < 230 and dense.sum() > 0.01 * section.body.sum())
 
 
 def _lung(section: Section) -> float:
@@ -345,13 +352,6 @@ def _disc(radius: int) -> Bits:
 def _opened(mask: Mask) -> Bits:
     """The mask without what is thinner than 7 pixels: tables, clothes, sheets of tissue."""
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(3)), np.uint8)
-
-
-def _largest(mask: Bits) -> Mask | None:
-    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    if count < 2:
-        return None
-    return labels == 1 + int(np.argmax(facts[1:, cv2.CC_STAT_AREA]))
 
 
 def _filled(mask: Mask) -> Mask:

@@ -139,7 +139,9 @@ def _check_inflated(packed: bytes, limit: int) -> None:
 
 def _values(data: bytes) -> NDArray[Any]:
     try:
-        return tifffile.imread(io.BytesIO(data), maxworkers=1)
+        # The page, not the "series" that a description may make of it.
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return file.pages.first.asarray(maxworkers=1)
     except _ERRORS as error:
         raise Withheld("undecodable", "the TIFF data are damaged") from error
 
