@@ -1,0 +1,156 @@
+"""The two networks of the rapidocr wheel, run by onnxruntime.
+
+rapidocr's own classes are left aside: they log to the console, download what they miss, and drop
+boxes of low score, which are wanted here.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.text.box import Box
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+#: A pixel belongs to text where the detector's probability is above this. Lower than rapidocr's
+#: 0.3: a box too many costs a patch of background, a box too few a name.
+_LEVEL = 0.2
+#: How far a box is grown around the detector's shrunken kernel (DBNet's unclip ratio).
+_UNCLIP = 1.6
+_STRIDE = 32
+#: Height of the strip with a known text that is searched along with each picture.
+_STRIP = 64
+_LINE_HEIGHT = 48
+_LINE_WIDTH = 320
+
+
+def model_path(task: str) -> Path | None:
+    """Where the wheel keeps its ``det`` or ``rec`` network; None when it is not there."""
+    package = find_spec("rapidocr")
+    if package is None or package.origin is None:
+        return None
+    found = sorted((Path(package.origin).parent / "models").glob(f"*_{task}_*.onnx"))
+    return found[-1] if found else None
+
+
+def _session(task: str, threads: int) -> InferenceSession:
+    import onnxruntime
+
+    path = model_path(task)
+    if path is None:
+        raise RuntimeError("the rapidocr package is not installed or carries no models")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # The arena keeps the largest picture's memory for ever.
+    options.enable_cpu_mem_arena = False
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _network_input(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    unit = picture.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return np.ascontiguousarray(unit.transpose(2, 0, 1)[None])
+
+
+def _colour(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+
+
+class Detector:
+    """Boxes around lines of text.
+
+    The network scales its answer to the most text-like thing in the picture: where there is no text
+    at all, it marks whole eyes and abdomens (measured: 100 % of the area of fundus photos). So a
+    strip with a known text is put below each picture. It gives the network something to compare
+    with, after which the false areas are gone, and it is a control: a detector that does not find
+    it does not work.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._session = _session("det", threads)
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, picture: NDArray[np.uint8], scale: float) -> list[Box]:
+        """Boxes in the coordinates of `picture` (uint8, grey or RGB), searched at this scale."""
+        rows, columns = picture.shape[:2]
+        width, height = (
+            max(_STRIDE, round(n * scale / _STRIDE) * _STRIDE) for n in (columns, rows)
+        )
+        way = cv2.INTER_LINEAR if scale >= 1 else cv2.INTER_AREA
+        sized = cv2.resize(_colour(picture), (width, height), interpolation=way)
+        # A narrow picture gets a margin, so that the known text fits.
+        canvas = np.zeros((height + _STRIP, max(width, 8 * _STRIDE), 3), np.uint8)
+        canvas[:height, :width] = sized
+        canvas[height:] = _strip(canvas.shape[1])[..., None]
+        output = self._session.run(None, {self._input: _network_input(canvas)})[0]
+        probability = np.asarray(output)[0, 0]
+        if not (probability[height:] > _LEVEL).any():
+            raise RuntimeError("the text detector does not find its control text")
+        found = _regions(probability[:height, :width], columns / width, rows / height)
+        clipped = (box.clip(rows, columns) for box in found)
+        return [box for box in clipped if box is not None]
+
+
+def _strip(width: int) -> NDArray[np.uint8]:
+    """The control text, ``(_STRIP, width)``: light on dark grey, under a black gap."""
+    strip = np.zeros((_STRIP, width), np.uint8)
+    strip[16:] = 90
+    for x in range(8, max(width - 150, 9), 220):
+        cv2.putText(
+            strip, "Name 1234567", (x, 46), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 220, 1, cv2.LINE_AA
+        )
+    return strip
+
+
+def _regions(probability: NDArray[np.float32], fx: float, fy: float) -> list[Box]:
+    binary = (probability > _LEVEL).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(binary)
+    boxes = []
+    for label in range(1, count):
+        x, y, width, height, area = (int(value) for value in stats[label])
+        if min(width, height) < 3:
+            continue
+        grow = width * height * _UNCLIP / (2 * (width + height))
+        boxes.append(
+            Box(
+                int(np.floor((x - grow) * fx)),
+                int(np.floor((y - grow) * fy)),
+                int(np.ceil((x + width + grow) * fx)),
+                int(np.ceil((y + height + grow) * fy)),
+            )
+        )
+    return boxes
+
+
+class Reader:
+    """The characters in a box."""
+
+    def __init__(self, threads: int) -> None:
+        self._session = _session("rec", threads)
+        self._input = self._session.get_inputs()[0].name
+        table = self._session.get_modelmeta().custom_metadata_map["character"].splitlines()
+        self._characters = ["", *table, " "]
+
+    def __call__(self, picture: NDArray[np.uint8], box: Box) -> tuple[str, float]:
+        """The string in the box and its mean score (0..1)."""
+        crop = _colour(picture[box.y0 : box.y1, box.x0 : box.x1])
+        if crop.shape[0] >= 1.5 * crop.shape[1]:
+            crop = np.rot90(crop)
+        width = max(1, round(_LINE_HEIGHT * crop.shape[1] / crop.shape[0]))
+        line = cv2.resize(np.ascontiguousarray(crop), (width, _LINE_HEIGHT))
+        canvas = np.zeros((1, 3, _LINE_HEIGHT, max(width, _LINE_WIDTH)), np.float32)
+        canvas[..., :width] = _network_input(line)
+        scores = np.asarray(self._session.run(None, {self._input: canvas})[0])[0]
+        best = scores.argmax(axis=1)
+        # CTC: repeated symbols are one, symbol 0 is the gap.
+        kept = (best != 0) & np.r_[True, best[1:] != best[:-1]]
+        text = "".join(self._characters[i] for i in best[kept])
+        return text, float(scores.max(axis=1)[kept].mean()) if kept.any() else 0.0
