@@ -47,7 +47,7 @@ def radiographs(folder: Path, count: int) -> None:
 def series(folder: Path, slices: int) -> None:
     """One CT series of `slices` files of 256 x 256."""
     folder.mkdir(parents=True)
-    volume = ct_volume(0, 0, slices, 256)
+    volume = ct_volume(0, 0, 256, slices)
     uid = generate_uid()
     for n, plane in enumerate(volume):
         _write(folder / f"{n}.dcm", "CT", (plane + 1024).astype(np.uint16)[None], 0, uid, n)
