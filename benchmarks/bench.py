@@ -1,9 +1,12 @@
-"""What the pipeline costs beside its parts. ``make bench`` prints four figures and fails on a bad one.
+"""What the pipeline costs beside its parts. ``make bench`` prints four figures and fails on a bad
+one.
 
-1. Wall time of `deid scrub` over the sum of its parts (bare pydicom read and write, model forwards, text search), each
-   measured alone in the same run with the same processes and threads. Aim 1.3; exit 1 above 1.5.
+1. Wall time of `deid scrub` over the sum of its parts (bare pydicom read and write, model forwards,
+text search), each measured alone in the same run with the same processes and threads. Aim 1.3; exit
+1 above 1.5.
 2. Peak memory of the process tree for 400 files over that for 100. Aim 1.1; exit 1 above 1.2.
-3. Text search of a 300-slice series, second look included, over slice by slice. Aim 0.05; exit 1 above 0.08.
+3. Text search of a 300-slice series, second look included, over slice by slice. Aim 0.05; exit 1
+above 0.08.
 4. Headers only: files a second over a bare pydicom read and write of the same files. Aim 0.5.
 """
 
@@ -88,7 +91,8 @@ def _write(
     data.save_as(path, enforce_file_format=True)
 
 
-# -- the parts, as jobs ------------------------------------------------------------------------------
+# -- the parts, as jobs
+# ------------------------------------------------------------------------------
 
 
 def read_and_write(path: Path, target: Path) -> Generator[Any, Any, None]:
@@ -224,7 +228,9 @@ def main() -> int:
     many = {name: max(4, int(scale * n)) for name, n in (("cr", 200), ("ct", 300), ("cine", 300))}
     failures: list[str] = []
 
-    def judge(what: str, value: float, aim: float, bound: float, worse: Callable[..., bool]) -> None:
+    def judge(
+        what: str, value: float, aim: float, bound: float, worse: Callable[..., bool]
+    ) -> None:
         print(f"{what}: {value:.3f} (aim {aim}, bound {bound})")
         if worse(value, bound):
             failures.append(what)
@@ -253,8 +259,16 @@ def main() -> int:
         _, (together,) = _pooled([Job(0, "bench:search", (paths, False))])
         _, (alone,) = _pooled([Job(0, "bench:search", (part, True))])
         alone *= len(paths) / len(part)
-        judge("text search of a series over slice by slice", together / alone, 0.05, 0.08, float.__gt__)
-        judge("headers only, over bare", headers_only(scratch / "cr", scratch), 0.5, 0.0, float.__lt__)
+        judge(
+            "text search of a series over slice by slice",
+            together / alone,
+            0.05,
+            0.08,
+            float.__gt__,
+        )
+        judge(
+            "headers only, over bare", headers_only(scratch / "cr", scratch), 0.5, 0.0, float.__lt__
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return int(bool(failures))

@@ -1,6 +1,6 @@
 """Risk and utility of one image in Python, without writing a share-ready copy.
 
-    python examples/risk_and_utility.py IMAGE
+python examples/risk_and_utility.py IMAGE
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scrub a folder from Python, and act on what was withheld.
 
-    python examples/scrub_a_folder.py INPUT OUTPUT
+python examples/scrub_a_folder.py INPUT OUTPUT
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Weights on disk: safetensors with what has to be known beside the numbers, and a hash that is checked.
+"""Weights on disk: safetensors with what has to be known beside the numbers, and a hash that is
+checked.
 
-Bundled files lie in ``weights/`` of the repository and travel in the wheel as ``mami_core/bundled``; the file
-``SHA256SUMS`` beside them lists their hashes. Nothing is ever unpickled.
+Bundled files lie in ``weights/`` of the repository and travel in the wheel as
+``mami_core/bundled``; the file ``SHA256SUMS`` beside them lists their hashes. Nothing is ever
+unpickled.
 """
 
 from __future__ import annotations

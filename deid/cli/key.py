@@ -16,7 +16,9 @@ def _group() -> None:
 
 
 @app.command()
-def new(path: Annotated[Path, typer.Argument(help="Where to write it; never over a file.")]) -> None:
+def new(
+    path: Annotated[Path, typer.Argument(help="Where to write it; never over a file.")],
+) -> None:
     """Write 32 random bytes that only you can read."""
     from deid.tags import KeyFileError, new_key
 

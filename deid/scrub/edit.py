@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 def stored_per_view(pixels: NDArray[Any], views: NDArray[np.float32]) -> float:
     """Stored units for one unit of the view; negative where the view is inverted.
 
-    Taken from values that the window does not clip, as the ratio of the two spreads with the sign of
-    their correlation: exact for a linear window, the mean slope for a curved one.
+    Taken from values that the window does not clip, as the ratio of the two spreads with the sign
+    of their correlation: exact for a linear window, the mean slope for a curved one.
     """
     step = max(1, pixels.size // 200_000)
     stored = pixels.reshape(-1)[::step].astype(np.float64)

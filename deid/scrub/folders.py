@@ -1,4 +1,5 @@
-"""The three folders of a run: INPUT (never written), OUTPUT (may be shared), and the run folder (may not)."""
+"""The three folders of a run: INPUT (never written), OUTPUT (may be shared), and the run folder
+(may not)."""
 
 from __future__ import annotations
 

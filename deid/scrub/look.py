@@ -1,4 +1,5 @@
-"""The first look at a unit (one file, or the files of one stack): what has to be known of the pixels
+"""The first look at a unit (one file, or the files of one stack): what has to be known of the
+pixels
 before any file is written. Runs in a worker; see `deid.scrub.pool` for what a yield means."""
 
 from __future__ import annotations

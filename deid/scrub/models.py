@@ -1,7 +1,7 @@
 """The bundled networks, in the one process that holds them, and what they answer.
 
-On a CPU every forward pass is of one image with a fixed number of threads, so that no result depends on what
-else was in flight.
+On a CPU every forward pass is of one image with a fixed number of threads, so that no result
+depends on what else was in flight.
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ class Options:
         if self.device not in ("auto", "cpu", "cuda"):
             raise CannotStart(f"--device {self.device}: must be auto, cpu or cuda")
         if self.metadata_only and (self.max_risk is not None or self.strength is not None):
-            raise CannotStart("--metadata-only changes no pixel: leave --strength and --max-risk out")
+            raise CannotStart(
+                "--metadata-only changes no pixel: leave --strength and --max-risk out"
+            )
         return Options(
             **{
                 **self.__dict__,

@@ -197,7 +197,9 @@ def _summary(
             "stands in, so images of one person may carry several pseudonyms"
         )
     if options.text == "off" or options.metadata_only:
-        warnings.append("pixels were not searched for text: nothing here claims that they are clean")
+        warnings.append(
+            "pixels were not searched for text: nothing here claims that they are clean"
+        )
     return {
         "counts": {
             "files": len(rows),
@@ -222,7 +224,9 @@ def _not_tested(rows: list[dict[str, Any]], options: Options) -> list[str]:
     gaps = []
     unproven = sum(row["risk"] == "unknown" for row in done)
     if unproven:
-        gaps.append(f"re-identification from the pixels of {unproven} of {len(done)} released files")
+        gaps.append(
+            f"re-identification from the pixels of {unproven} of {len(done)} released files"
+        )
     if any(row["risk"] != "unknown" for row in done):
         gaps.append("attackers that adapt to the edit (risk is that of fixed attackers)")
         gaps.append("links between releases, and reversal of the edit")

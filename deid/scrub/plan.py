@@ -1,4 +1,5 @@
-"""What is to be done, decided from headers alone: whose each file is, where it goes, and which files are
+"""What is to be done, decided from headers alone: whose each file is, where it goes, and which
+files are
 looked at together."""
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Plan:
 
 
 def manifest_patients(root: Path) -> dict[str, str]:
-    """Column `patient` by column `file` of a ``manifest.csv`` at INPUT's root; empty without one."""
+    """Column `patient` by column `file` of a ``manifest.csv`` at INPUT's root; empty without
+    one."""
     path = root / "manifest.csv"
     if not path.is_file():
         return {}
@@ -61,7 +63,8 @@ def manifest_patients(root: Path) -> dict[str, str]:
 
 
 def whose(found: Found, header: Header, patients: dict[str, str]) -> tuple[str, str, bool]:
-    """Issuer, value, and whether it is a patient identifier (else a stand-in), by DESIGN section 9."""
+    """Issuer, value, and whether it is a patient identifier (else a stand-in), by DESIGN section
+    9."""
     if header.patient.strip():
         return header.issuer, header.patient, True
     if found.relative in patients:

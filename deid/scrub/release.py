@@ -1,4 +1,5 @@
-"""From one input file and what was decided about it to a finished, verified copy. Runs in a worker: a
+"""From one input file and what was decided about it to a finished, verified copy. Runs in a worker:
+a
 function of (file, decision, terms) alone, so that the same bytes come out wherever it runs."""
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def release(
     Parameters
     ----------
     others
-        ``(images, D)`` identity embeddings of other images of the person; None where there are none.
+        ``(images, D)`` identity embeddings of other images of the person; None where there are
+        none.
     """
     try:
         row, image, cleaned, edited = yield from _prepare(item, decided, others, terms)

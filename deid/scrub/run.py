@@ -170,7 +170,8 @@ class _Run:
         self.uncommitted: list[tuple[Item, Released]] = []
 
     def _context(self) -> bytes:
-        """What a new SOP instance UID depends on, beside the old one: all that may change pixels."""
+        """What a new SOP instance UID depends on, beside the old one: all that may change
+        pixels."""
         return repr(
             (sorted(folders.effective(self.options).items()), sorted(self.models.hashes.items()))
         ).encode()
@@ -364,7 +365,8 @@ class _Run:
         )
 
     def _failed(self, numbers: list[int], end: Done | Failed, reason: str) -> None:
-        """A worker died or something unforeseen was raised: withheld, and noted for the developer."""
+        """A worker died or something unforeseen was raised: withheld, and noted for the
+        developer."""
         assert isinstance(end, Failed)
         if end.no_space:
             raise Stopped("no space left for OUTPUT or the run folder; free some, then --resume")

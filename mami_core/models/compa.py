@@ -1,8 +1,8 @@
 """The continuous modality-based parameter adapter, ComPA (paper, section 3.2).
 
-From the raw 16 x 16 patches of an image comes one continuous modality representation M, and from M the low-rank
-updates of all blocks' layers, for this image alone. Full matrices are never formed: the update of a layer is
-``(x A^T) B`` with ``A``, ``B`` of rank r.
+From the raw 16 x 16 patches of an image comes one continuous modality representation M, and from M
+the low-rank updates of all blocks' layers, for this image alone. Full matrices are never formed:
+the update of a layer is ``(x A^T) B`` with ``A``, ``B`` of rank r.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Factors:
 
 
 class GroupedLinear(nn.Module):
-    """A linear layer in `groups` independent parts (paper, section 3.2, last layer of the PNets)."""
+    """A linear layer in `groups` independent parts (paper, section 3.2, last layer of the
+    PNets)."""
 
     def __init__(self, inputs: int, outputs: int, groups: int) -> None:
         super().__init__()
@@ -96,9 +97,9 @@ class ParameterNet(nn.Module):
 
     Notes
     -----
-    The update starts at zero, by zero `up` factors in the last layer's part that makes them, while the
-    `down` factors start random: both get gradient from the second step on. (The published code starts
-    with every factor at zero, from where no gradient leads away.)
+    The update starts at zero, by zero `up` factors in the last layer's part that makes them, while
+    the `down` factors start random: both get gradient from the second step on. (The published code
+    starts with every factor at zero, from where no gradient leads away.)
     """
 
     def __init__(

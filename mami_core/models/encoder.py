@@ -1,7 +1,9 @@
-"""MaMI, the identity encoder: a vision transformer whose layers are adjusted to each image by ComPA.
+"""MaMI, the identity encoder: a vision transformer whose layers are adjusted to each image by
+ComPA.
 
-The patch embedding of size `tiny` is a convolutional trunk with ImageNet weights down to stride 16 (few
-medical images can not teach a transformer its first layers); contexts for ComPA come from the raw patches.
+The patch embedding of size `tiny` is a convolutional trunk with ImageNet weights down to stride 16
+(few medical images can not teach a transformer its first layers); contexts for ComPA come from the
+raw patches.
 """
 
 from __future__ import annotations

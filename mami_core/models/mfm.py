@@ -1,4 +1,5 @@
-"""The medical encoder: what a diagnosis needs of an image, as key features and finding probabilities."""
+"""The medical encoder: what a diagnosis needs of an image, as key features and finding
+probabilities."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""The remover: a U-Net that takes out of a picture what lets a patient be recognised (paper, section 4.4).
+"""The remover: a U-Net that takes out of a picture what lets a patient be recognised (paper,
+section 4.4).
 
-A secret code chooses the decoy: the residual carries identity evidence for somebody who does not exist. The
-residual is smooth (its finest detail is four pixels of the square), so that it can be resized to native size.
+A secret code chooses the decoy: the residual carries identity evidence for somebody who does not
+exist. The residual is smooth (its finest detail is four pixels of the square), so that it can be
+resized to native size.
 """
 
 from __future__ import annotations
