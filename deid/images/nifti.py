@@ -86,17 +86,8 @@ def read(path: Path, header: Header) -> Image:
 
 
 def _read(stream: IO[bytes]) -> tuple[NiftiHeader, NDArray[Any]]:
-    head = _take(stream, _LONGEST_HEADER)
-    parsed = parse(head)
-    data = head[parsed.offset :]
-    skip = parsed.offset - len(head)
-    while skip > 0:
-        passed = _take(stream, min(skip, _TAIL))
-        if not passed:
-            break
-        skip -= len(passed)
-    missing = max(0, parsed.voxel_bytes - len(data))
-    data = (data + _take(stream, missing))[: parsed.voxel_bytes]
+    parsed = parse(_take(stream, _LONGEST_HEADER))
+    data = _take(stream, parsed.voxel_bytes, start=parsed.offset)
     if len(data) < parsed.voxel_bytes:
         raise Withheld("undecodable", "the file is shorter than its header says")
     values = np.frombuffer(data, parsed.sample)
@@ -115,9 +106,11 @@ def _opened(path: Path, packed: bool) -> IO[bytes]:
     return gzip.open(path, "rb") if packed else open(path, "rb")  # type: ignore[return-value]
 
 
-def _take(stream: IO[bytes], count: int) -> bytes:
+def _take(stream: IO[bytes], count: int, *, start: int | None = None) -> bytes:
     """Up to `count` bytes; a damaged gzip stream is the file's fault, not the disk's."""
     try:
+        if start is not None:
+            stream.seek(start)
         return stream.read(count)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Withheld("undecodable", "the gzip stream is damaged or ends early") from error
