@@ -32,7 +32,7 @@ from deid.scrub.look import finder, squares
 from deid.scrub.models import Models
 from deid.scrub.options import Options
 from deid.scrub.pool import Done, Job, Pool
-from deid.scrub.run import prepare_worker, scrub
+from deid.scrub.run import scrub
 from deid.text import search_single, search_stack
 
 WORKERS = 2
@@ -95,13 +95,13 @@ def _write(
 # ------------------------------------------------------------------------------
 
 
-def read_and_write(path: Path, target: Path) -> Generator[Any, Any, None]:
+def read_and_write(path: Path, target: Path, _: None) -> Generator[Any, Any, None]:
     """Job: what pydicom alone needs for a file."""
     yield from ()
     pydicom.dcmread(path).save_as(target)
 
 
-def search(paths: tuple[Path, ...], one_by_one: bool) -> Generator[Any, Any, float]:
+def search(paths: tuple[Path, ...], one_by_one: bool, _: None) -> Generator[Any, Any, float]:
     """Job: seconds of text search in the pictures of a unit, decoding not counted."""
     yield from ()
     pictures = np.concatenate([images.plain(images.read(p, images.inspect(p))) for p in paths])
@@ -117,7 +117,7 @@ def search(paths: tuple[Path, ...], one_by_one: bool) -> Generator[Any, Any, flo
 
 def _pooled(jobs: list[Job]) -> tuple[float, list[Any]]:
     queue = iter(jobs)
-    with Pool(WORKERS, setup=prepare_worker, in_flight=BATCH, budget=10**9) as pool:
+    with Pool(WORKERS, setup=quiet_worker, in_flight=BATCH, budget=10**9) as pool:
         warm = iter([Job(0, f"{__name__}:nothing", ()) for _ in range(WORKERS)])
         list(pool.run(lambda: next(warm, None), lambda _: []))
         began = time.perf_counter()
@@ -128,7 +128,14 @@ def _pooled(jobs: list[Job]) -> tuple[float, list[Any]]:
     return wall, [end.value for end in ends if isinstance(end, Done)]
 
 
-def nothing() -> Iterator[Any]:
+def quiet_worker() -> None:
+    """What the run sets in its workers."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def nothing(_: None) -> Iterator[Any]:
     """Job: load what every worker loads."""
     yield from ()
 

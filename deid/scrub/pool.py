@@ -34,7 +34,7 @@ class Job:
     Attributes
     ----------
     target
-        ``package.module:function``; imported in the worker.
+        ``package.module:function``; imported in the worker, called with `args` and the context.
     size
         Bytes that the job holds while it runs, for the byte budget.
     """
@@ -63,9 +63,9 @@ class Failed:
     no_space: bool = False
 
 
-def drive(job: Job, ask: Ask) -> Any:
+def drive(job: Job, ask: Ask, context: Any = None) -> Any:
     """Run one job in this process (for tests and for callers without a pool)."""
-    generator = _resolve(job.target)(*job.args)
+    generator = _resolve(job.target)(*job.args, context)
     answer = None
     while True:
         try:
@@ -80,9 +80,9 @@ def _resolve(target: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def _serve(connection: Connection, setup: Callable[[], None]) -> None:
+def _serve(connection: Connection, setup: Callable[[], Any]) -> None:
     """Body of a worker: start jobs and feed answers until the other side is gone."""
-    setup()
+    context = setup()
     held: dict[int, Any] = {}
     while True:
         try:
@@ -91,7 +91,7 @@ def _serve(connection: Connection, setup: Callable[[], None]) -> None:
             return
         try:
             if job is not None:
-                held[number] = _resolve(job.target)(*job.args)
+                held[number] = _resolve(job.target)(*job.args, context)
             question = held[number].send(answer)
         except StopIteration as stop:
             held.pop(number, None)
@@ -141,7 +141,8 @@ class Pool:
     Parameters
     ----------
     setup
-        Called once in each worker before its first job; must be importable.
+        Called once in each worker before its first job; it is pickled, and what it returns is the
+        last argument of every job.
     in_flight
         Jobs under way at once.
     budget
@@ -150,7 +151,7 @@ class Pool:
     """
 
     def __init__(
-        self, workers: int, *, setup: Callable[[], None], in_flight: int, budget: int
+        self, workers: int, *, setup: Callable[[], Any], in_flight: int, budget: int
     ) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._setup = setup

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +85,16 @@ def scrub(
             raise
 
 
-def prepare_worker() -> None:
-    """What each worker sets before its first job."""
+def prepare_worker(terms: Terms) -> Terms:
+    """What each worker sets before its first job; every job gets the terms."""
     os.umask(0o022)
     import cv2
 
     cv2.setNumThreads(1)
+    return terms
 
 
-def headers(paths: tuple[Path, ...]) -> Iterator[Any]:
+def headers(paths: tuple[Path, ...], _: Terms) -> Iterator[Any]:
     """Job: the headers of some files; a file that is no image to us gives its `Withheld`."""
     yield from ()
     results: list[Header | tuple[str, str]] = []
@@ -162,7 +164,7 @@ class _Run:
         self.pool = stack.enter_context(
             Pool(
                 options.workers or 1,
-                setup=prepare_worker,
+                setup=partial(prepare_worker, self.terms),
                 in_flight=options.batch_size,
                 budget=BUDGET,
             )
@@ -252,7 +254,7 @@ class _Run:
                 return releases.popleft()
             pending, unit = looks.popleft()
             size = 3 * sum(item.header.decoded_bytes for item in unit)
-            return Job((pending, unit), "deid.scrub.look:look", (unit, self.terms), size)
+            return Job((pending, unit), "deid.scrub.look:look", (unit,), size)
 
         for end in self.pool.run(jobs, self.models.ask):
             if end.job.target.endswith(":look"):
@@ -325,7 +327,7 @@ class _Run:
                 if look.reason:
                     self._withhold([item.n], look.reason, look.detail)
                     continue
-                args = (item, look, _others(item, look, pending), self.terms)
+                args = (item, look, _others(item, look, pending))
                 size = 10 * item.header.decoded_bytes
                 yield Job(item, "deid.scrub.release:release", args, size)
 

@@ -11,26 +11,26 @@ def nothing() -> None:
     """Set-up of a worker that needs none."""
 
 
-def doubled(number: int) -> Generator[Any, Any, int]:
+def doubled(number: int, _: None) -> Generator[Any, Any, int]:
     """Ask twice with payloads larger than a pipe's buffer."""
     first = yield ("double", bytes(2_000_000 + number))
     second = yield ("double", bytes(1_000_000))
     return int(first + second)
 
 
-def dies(number: int) -> Generator[Any, Any, int]:
+def dies(number: int, _: None) -> Generator[Any, Any, int]:
     """End the process, as a native decoder may."""
     yield ("double", bytes(number))
     os._exit(11)
 
 
-def raises(number: int) -> Generator[Any, Any, int]:
+def raises(number: int, _: None) -> Generator[Any, Any, int]:
     """Fail in Python."""
     yield from ()
     raise ValueError(number)
 
 
-def full(number: int) -> Generator[Any, Any, int]:
+def full(number: int, _: None) -> Generator[Any, Any, int]:
     """Fail as a full disk does."""
     yield from ()
     raise OSError(28, "No space left on device")
