@@ -1,0 +1,120 @@
+"""Pictures in batches, and who may be paired with whom."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mami_core.data import Dataset, Record, square
+from mami_core.training.draws import Draws
+from mami_core.training.loop import TrainingError
+
+#: Above this the pictures of a data set are decoded when a batch needs them.
+HELD_BYTES = 4 * 1024**3
+
+#: Share of the steps by modality, where the data set has more than one.
+SHARES = {"xray": 0.62, "fundus": 0.26, "ct": 0.12}
+OTHER_SHARE = 0.2
+
+#: Sets whose people with one image become impostors of the risk figures (half of them, by hash).
+COHORT_SOURCES = ("nih", "kermany")
+
+
+class Pictures:
+    """The pictures of a data set as square batches."""
+
+    def __init__(self, dataset: Dataset, size: int) -> None:
+        self.size = size
+        self._dataset = dataset
+        small = len(dataset) * 3 * size * size <= HELD_BYTES
+        self._held = dataset.squares(size) if small else None
+
+    def batch(self, indices: Sequence[int]) -> Tensor:
+        """``(B, 3, size, size)`` in 0..1."""
+        if self._held is not None:
+            return torch.from_numpy(self._held[list(indices)]).float() / 255.0
+        pictures = [square(self._dataset.picture(index), self.size) for index in indices]
+        return torch.from_numpy(np.stack(pictures))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Identities of one modality: lists of image indices, of those with several and with one."""
+
+    several: list[list[int]]
+    single: list[list[int]]
+
+    def pairs(self, count: int, draws: Draws) -> list[tuple[int, int]]:
+        """At most `count` identities, two images each; about 30 % have one image, taken twice."""
+        singles = min(len(self.single), round(0.3 * count) if self.several else count)
+        both = _some(self.several, count - singles, draws) + _some(self.single, singles, draws)
+        pairs = []
+        for members in both:
+            if len(members) == 1:
+                pairs.append((members[0], members[0]))
+            else:
+                first, second = draws.choice.choice(members, 2, replace=False)
+                pairs.append((int(first), int(second)))
+        return pairs
+
+
+def _some(lists: list[list[int]], count: int, draws: Draws) -> list[list[int]]:
+    chosen = draws.choice.choice(len(lists), min(count, len(lists)), replace=False) if lists else []
+    return [lists[index] for index in chosen]
+
+
+def held_out(records: Sequence[Record]) -> list[bool]:
+    """Which images belong to people that stay out of training, to be impostors of the risk."""
+    images = Counter(record.person for record in records)
+    return [
+        images[record.person] == 1
+        and record.source in COHORT_SOURCES
+        and hashlib.sha256(f"cohort/{record.source}/{record.patient}".encode()).digest()[0] % 2 == 0
+        for record in records
+    ]
+
+
+def for_training(dataset: Dataset, split: str = "train") -> Dataset:
+    """The part of a data set that a training may see.
+
+    Raises
+    ------
+    TrainingError
+        Where nothing is left.
+    """
+    part = dataset.select(lambda record: record.split == split and record.modality is not None)
+    out = iter(held_out(part.records))
+    part = part.select(lambda _record: not next(out))
+    if not len(part):
+        raise TrainingError(f"the data has no images of a known modality in split '{split}'")
+    return part
+
+
+def pools(records: Sequence[Record]) -> dict[str, Pool]:
+    """Identities by modality; where a set tells eyes apart, an eye is an identity."""
+    members: dict[tuple[str, tuple[str, str], str], list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        members[record.modality or "", record.person, record.subject].append(index)
+    found: dict[str, Pool] = {}
+    for (modality, _, _), images in members.items():
+        pool = found.setdefault(modality, Pool([], []))
+        (pool.several if len(images) > 1 else pool.single).append(images)
+    return found
+
+
+def draw_modality(names: Sequence[str], draws: Draws) -> str:
+    """The modality of a step's batch (paper, section 4.1: all images of a batch share one)."""
+    share = np.array([SHARES.get(name, OTHER_SHARE) for name in names])
+    return str(draws.choice.choice(list(names), p=share / share.sum()))
+
+
+def digest(records: Sequence[Record], options: Sequence[object]) -> str:
+    """What a resumed training must share with the first."""
+    text = "\n".join(f"{record.source}/{record.name}" for record in records)
+    return hashlib.sha256(f"{options!r}\n{text}".encode()).hexdigest()

@@ -1,0 +1,26 @@
+"""Where the random draws of a step come from: (seed, step), and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+class Draws:
+    """The generators of one step; two of the same (seed, step) draw the same numbers."""
+
+    def __init__(self, seed: int, step: int) -> None:
+        self.choice = np.random.default_rng([seed, step])
+        self.torch = torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """Uniform in 0..1."""
+        return torch.rand(*shape, generator=self.torch)
+
+    def centred(self, *shape: int) -> torch.Tensor:
+        """Uniform in -1/2..1/2."""
+        return self.uniform(*shape) - 0.5
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """Standard normal."""
+        return torch.randn(*shape, generator=self.torch)

@@ -1,0 +1,195 @@
+"""The one training loop: time-boxed, resumable, logged.
+
+Every random draw of a step is a function of (seed, step) alone, so that a checkpoint needs no state of a
+random generator: parameters, optimiser and step number are all there is. With a fixed number of steps a
+resumed run equals an uninterrupted one bit for bit on one CPU; with a time limit the learning rate follows the
+clock, and it can not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from tqdm import tqdm
+
+STATE, FINAL, LOG = "state.safetensors", "last.safetensors", "log.jsonl"
+WARM_UP, SAVE_EVERY, CLIP = 40, 100, 5.0
+
+
+class TrainingError(ValueError):
+    """A training can not start or go on: one line that says what to do."""
+
+
+class Task(Protocol):
+    """A network and what one step of its training is.
+
+    Attributes
+    ----------
+    kind
+        As in `mami_core.weights`.
+    model
+        The network, on its device.
+    identity
+        What a resumed run must share with the first: a digest of data and options.
+    """
+
+    kind: str
+    model: nn.Module
+    identity: str
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of AdamW, each with its peak learning rate ``lr``."""
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Loss of a step, a pure function of parameters and `step`, and figures for the log."""
+
+    def facts(self) -> dict[str, Any]:
+        """Fit in closed form what gradients do not, and say what has to be known with the weights."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a training ends: after `minutes`, after `steps`, or whichever comes first."""
+
+    minutes: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.minutes is None and self.steps is None:
+            raise TrainingError("give --max-minutes or --steps, so that the training ends")
+
+    def spent(self, step: int, seconds: float) -> float:
+        """Share of the budget that is used, 1 at the end."""
+        shares = [step / self.steps] if self.steps else [1.0 if self.steps == 0 else 0.0]
+        if self.minutes is not None:
+            shares.append(seconds / (60 * self.minutes) if self.minutes > 0 else 1.0)
+        return min(1.0, max(shares))
+
+
+def train(task: Task, budget: Budget, output: Path, *, resume: bool = False) -> Path:
+    """Train, and write the weights.
+
+    Parameters
+    ----------
+    output
+        Gets `LOG`, `STATE` (for `resume`) and, at the end, `FINAL`.
+
+    Returns
+    -------
+    The path of `FINAL`.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds another training, or the loss left the numbers.
+    """
+    from mami_core.weights import save as save_weights
+
+    optimiser = torch.optim.AdamW(task.groups(), weight_decay=0.05)
+    peaks = [group["lr"] for group in optimiser.param_groups]
+    step, before = _begin(task, optimiser, output, resume=resume)
+    start = time.monotonic()
+    seconds = before
+    task.model.train()
+    with (output / LOG).open("a", encoding="utf-8") as log, _bar(budget) as bar:
+        bar.update(step if budget.steps else min(before, bar.total))
+        while (spent := budget.spent(step, seconds)) < 1.0:
+            rate = min(1.0, (step + 1) / WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * spent))
+            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+                group["lr"] = peak * rate
+            figures = _step(task, optimiser, step)
+            step += 1
+            last, seconds = seconds, before + time.monotonic() - start
+            log.write(json.dumps({"step": step, "seconds": round(seconds, 1), **figures}) + "\n")
+            bar.set_postfix(loss=f"{figures['loss']:.3f}", refresh=False)
+            bar.update(1 if budget.steps else min(seconds - last, bar.total - bar.n))
+            if step % SAVE_EVERY == 0:
+                _save(task, optimiser, output, step, seconds)
+    _save(task, optimiser, output, step, seconds)
+    task.model.eval()
+    with torch.no_grad():
+        facts = task.facts()
+    path = output / FINAL
+    save_weights(path, task.kind, task.model, {**facts, "steps": step})
+    return path
+
+
+def _bar(budget: Budget) -> Any:
+    if budget.steps:
+        return tqdm(total=budget.steps, unit="step")
+    return tqdm(total=60 * (budget.minutes or 0), bar_format="{l_bar}{bar}| {remaining}{postfix}")
+
+
+def _step(task: Task, optimiser: torch.optim.Optimizer, step: int) -> dict[str, float]:
+    loss, figures = task.loss(step)
+    if not torch.isfinite(loss):
+        raise TrainingError(f"the loss is not a number at step {step + 1}; lower the rates")
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(task.model.parameters(), CLIP)
+    optimiser.step()
+    return {"loss": round(loss.item(), 5)} | {k: round(v, 5) for k, v in figures.items()}
+
+
+def _begin(
+    task: Task, optimiser: torch.optim.Optimizer, output: Path, *, resume: bool
+) -> tuple[int, float]:
+    """Step and seconds to go on from."""
+    path = output / STATE
+    if not resume:
+        if path.exists():
+            raise TrainingError(
+                "the output folder holds a training; add --resume or choose another"
+            )
+        output.mkdir(parents=True, exist_ok=True)
+        return 0, 0.0
+    if not path.is_file():
+        output.mkdir(parents=True, exist_ok=True)
+        return 0, 0.0
+    try:
+        with safe_open(path, framework="pt") as file:
+            held = json.loads(file.metadata()["training"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise TrainingError("the training in the output folder can not be read") from error
+    if held["identity"] != task.identity:
+        raise TrainingError("the output folder holds a training with other data or options")
+    task.model.load_state_dict(_under(tensors, "model"))
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under(tensors, "optimiser").items():
+        index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict(
+        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
+    return held["step"], held["seconds"]
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(f"{prefix}."): value
+        for name, value in tensors.items()
+        if name.startswith(f"{prefix}.")
+    }
+
+
+def _save(
+    task: Task, optimiser: torch.optim.Optimizer, output: Path, step: int, seconds: float
+) -> None:
+    tensors = {f"model.{name}": value for name, value in task.model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items()}
+    held = {"identity": task.identity, "step": step, "seconds": seconds}
+    plain = {name: value.contiguous().cpu() for name, value in tensors.items()}
+    partial = output / f".{STATE}.new"
+    partial.write_bytes(save(plain, metadata={"training": json.dumps(held)}))
+    partial.replace(output / STATE)

@@ -1,0 +1,179 @@
+"""The medical encoder's training: findings with masked labels, and key features that survive augmentation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from mami_core.data import Dataset, Record
+from mami_core.evaluation import auc
+from mami_core.models.mfm import MedicalConfig, MedicalEncoder
+from mami_core.training.augment import views
+from mami_core.training.batches import Pictures, digest, draw_modality, for_training
+from mami_core.training.draws import Draws
+from mami_core.training.loop import TrainingError
+from mami_core.training.losses import masked_bce
+from mami_core.training.start import begin, freeze_statistics
+
+STORED = 256
+RATES = {"trunk": 2e-4, "rest": 1e-3}
+CONTRAST_SHARE, TEMPERATURE = 0.1, 0.2
+#: A finding is learned from this many positives in `train`, given as many as that in `val`.
+FEWEST_TRAIN, FEWEST_VAL = 30, 15
+MODALITIES = ("xray", "fundus")
+
+
+class MedicalTask:
+    """A `Task`: finding heads and key features on X-rays and fundus photos."""
+
+    kind = "mfm"
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        init: str = "imagenet",
+        batch: int = 24,
+        seed: int = 0,
+        device: str = "cpu",
+        fewest: tuple[int, int] = (FEWEST_TRAIN, FEWEST_VAL),
+    ) -> None:
+        torch.manual_seed(seed)
+        self.seed, self.batch, self.device = seed, batch, device
+        known = dataset.select(lambda record: record.modality in MODALITIES)
+        self.data = for_training(known)
+        self.val = known.select(lambda record: record.split == "val")
+        self.findings = learnable(self.data.records, self.val.records, fewest)
+        if not self.findings:
+            raise TrainingError(
+                f"no finding has {fewest[0]} positive images in `train` and {fewest[1]} in `val`"
+            )
+        self.labels = table(self.data.records, self.findings)
+        share = np.clip(np.nanmean(self.labels, axis=0), 1e-3, 1.0 - 1e-3)
+        weight = np.clip((1.0 - share) / share, 0.3, 8.0) ** 0.5
+        self.weight = torch.from_numpy(weight.astype(np.float32)).to(device)
+        self.model = MedicalEncoder(MedicalConfig(self.findings))
+        self.start = begin(self.model, init)
+        self.model.to(device)
+        self.pictures = Pictures(self.data, STORED)
+        self.by_modality = {
+            name: [i for i, record in enumerate(self.data.records) if record.modality == name]
+            for name in sorted({record.modality or "" for record in self.data.records})
+        }
+        self.identity = digest(self.data.records, ("mfm", seed, batch, init, self.findings))
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The trunk moves slowly."""
+        trunk = list(self.model.trunk.parameters())
+        rest = [p for name, p in self.model.named_parameters() if not name.startswith("trunk.")]
+        return [{"params": trunk, "lr": RATES["trunk"]}, {"params": rest, "lr": RATES["rest"]}]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Masked cross-entropy of findings; key features of two views of one picture agree."""
+        draws = Draws(self.seed, step)
+        members = self.by_modality[draw_modality(list(self.by_modality), draws)]
+        chosen = draws.choice.choice(members, min(self.batch, len(members)), replace=False)
+        images = self.pictures.batch([int(index) for index in chosen])
+        size = self.model.config.image
+        freeze_statistics(self.model.trunk)
+        first = self.model(views(images, size, draws).to(self.device))
+        second = self.model(views(images, size, draws).to(self.device))
+        labels = torch.from_numpy(self.labels[chosen]).to(self.device)
+        findings = masked_bce(first.logits, labels, self.weight)
+        one, other = (functional.normalize(m.keys.flatten(1), dim=1) for m in (first, second))
+        itself = torch.arange(len(chosen), device=self.device)
+        contrast = functional.cross_entropy(one @ other.T / TEMPERATURE, itself)
+        figures = {"findings": findings.item(), "contrast": contrast.item()}
+        return findings + CONTRAST_SHARE * contrast, figures
+
+    def facts(self) -> dict[str, Any]:
+        """Platt scaling on `val`, AUC of each finding there, and what utility 0 means."""
+        part = self.val if len(self.val) else self.data
+        logits, keys = self._seen(part)
+        labels = table(part.records, self.findings)
+        held = {}
+        for index, name in enumerate(self.findings):
+            known = ~np.isnan(labels[:, index])
+            truth, scores = labels[known, index], logits[known, index]
+            slope, offset = platt(scores, truth)
+            self.model.slope[index], self.model.offset[index] = slope, offset
+            found = auc(scores[truth == 1].astype(float), scores[truth == 0].astype(float))
+            held[name] = {
+                "positives": int(truth.sum()),
+                "images": int(known.sum()),
+                "auc": round(float(found), 4),
+            }
+        return {"zero": utility_zero(keys, part.records), "val": held}
+
+    def _seen(self, dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        pictures = Pictures(dataset, self.model.config.image)
+        self.model.eval()
+        seen = [
+            self.model(pictures.batch(range(at, min(at + 32, len(dataset)))).to(self.device))
+            for at in range(0, len(dataset), 32)
+        ]
+        logits = torch.cat([one.logits for one in seen]).cpu().numpy()
+        return logits, torch.cat([one.keys for one in seen]).cpu().numpy()
+
+
+def named(record: Record, finding: str) -> str:
+    """``modality:finding``."""
+    return f"{record.modality}:{finding}"
+
+
+def learnable(
+    train: Sequence[Record], val: Sequence[Record], fewest: tuple[int, int]
+) -> tuple[str, ...]:
+    """Findings with enough positive images (and some negative ones) in both splits."""
+    there = set()
+    for number, (records, least) in enumerate(zip((train, val), fewest, strict=True)):
+        counts = Counter(
+            (named(record, finding), int(value))
+            for record in records
+            for finding, value in record.findings.items()
+        )
+        enough = {n for n, value in counts if counts[n, 1] >= least and counts[n, 0] > 0 and value}
+        there = enough if number == 0 else there & enough
+    return tuple(sorted(there))
+
+
+def table(records: Sequence[Record], findings: Sequence[str]) -> NDArray[np.float32]:
+    """``(n, K)``: 1, 0, or NaN where not known."""
+    place = {name: index for index, name in enumerate(findings)}
+    rows = np.full((len(records), len(findings)), np.nan, np.float32)
+    for index, record in enumerate(records):
+        for finding, value in record.findings.items():
+            if (name := named(record, finding)) in place:
+                rows[index, place[name]] = value
+    return rows
+
+
+def platt(scores: NDArray[np.floating], truth: NDArray[np.floating]) -> tuple[float, float]:
+    """Slope (never negative) and offset that make ``sigmoid(slope * score + offset)`` calibrated."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=1e3).fit(scores[:, None], truth)
+    return max(float(fitted.coef_[0, 0]), 1e-3), float(fitted.intercept_[0])
+
+
+def utility_zero(keys: NDArray[np.floating], records: Sequence[Record]) -> dict[str, float]:
+    """By modality: mean cosine of key features over pairs of different patients."""
+    zero = {}
+    for name in sorted({record.modality or "" for record in records}):
+        members = [index for index, record in enumerate(records) if record.modality == name]
+        rows = keys[members] / np.linalg.norm(keys[members], axis=2, keepdims=True)
+        people = [records[index].person for index in members]
+        number = {person: index for index, person in enumerate(dict.fromkeys(people))}
+        who = np.array([number[person] for person in people])
+        different = who[:, None] != who[None, :]
+        if different.any():
+            scores = np.einsum("ind,jnd->ij", rows, rows) / rows.shape[1]
+            zero[name] = float(scores[different].mean())
+    return zero

@@ -1,0 +1,230 @@
+"""The remover's training (paper, section 4.4): identity similarity down, medical similarity up.
+
+Level losses are blind to ranking, so the identity term is about order: the protected picture has to be less
+like its own person than like the nearest others. A code draws a decoy, a direction among identities, towards
+which the picture moves. The encoders stay as they are; that only fixed attackers are met so far stands in the card.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mami_core.data import Dataset
+from mami_core.models.encoder import MaMI
+from mami_core.models.mfm import MedicalEncoder
+from mami_core.models.remover import Remover, RemoverConfig
+from mami_core.training.batches import Pictures, digest, draw_modality, for_training
+from mami_core.training.draws import Draws
+from mami_core.training.loop import TrainingError
+from mami_core.training.measure import Curve, strength_curve
+from mami_core.training.start import begin
+from mami_core.weights import Weights
+
+RATE = 1.5e-3
+#: (modality, region) that the remover can learn, given both encoders know the modality.
+PAIRS = {"xray": "chest", "fundus": "eye"}
+KEEP, KEEP_FINDING = 0.93, 0.05
+NEAREST = 20
+LEAST_UTILITY = 0.9
+
+
+@dataclass(frozen=True)
+class Similar:
+    """Embeddings of the training images and who is who."""
+
+    vectors: Tensor  # (n, D), normalised
+    person: Tensor  # (n,)
+    middle: Tensor  # (D,)
+
+
+class RemoverTask:
+    """A `Task`: the remover against an identity encoder and a medical encoder, both frozen."""
+
+    kind = "remover"
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        encoder: Weights,
+        medical: Weights,
+        *,
+        init: str = "none",
+        batch: int = 12,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        torch.manual_seed(seed)
+        self.seed, self.batch, self.device = seed, batch, device
+        if not isinstance(encoder.model, MaMI) or not isinstance(medical.model, MedicalEncoder):
+            raise TrainingError("give weights of train-mami and of train-mfm")
+        self.encoder = _frozen(encoder.model, device)
+        self.medical = _frozen(medical.model, device)
+        self.zero: dict[str, float] = medical.facts["zero"]
+        names = self.medical.config.findings
+        self.spoken = {
+            modality: [i for i, name in enumerate(names) if name.startswith(f"{modality}:")]
+            for modality in self.zero
+        }
+        known = set(PAIRS) & set(self.zero)
+        self.dataset = dataset
+        data = for_training(dataset.select(lambda record: record.modality in known))
+        self.model: Remover = Remover(RemoverConfig())
+        # Cosine similarity is flat where nothing is changed: the start is a small edit.
+        head = self.model.unet.segmentation_head[0]
+        nn.init.normal_(head.weight, std=0.02)
+        self.start = begin(self.model, init)
+        self.model.to(device)
+        size = self.model.config.image
+        self.parts = {
+            name: data.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
+            for name in sorted(known)
+            if any(record.modality == name for record in data.records)
+        }
+        self.pictures = {name: Pictures(part, size) for name, part in self.parts.items()}
+        self.similar = {name: self._embedded(name) for name in self.parts}
+        generator = torch.Generator().manual_seed(5)
+        width = self.encoder.config.features
+        self.decoys = torch.randn(
+            self.model.config.code, width, generator=generator, dtype=torch.float32
+        ).to(device)
+        hashes = (encoder.sha256, medical.sha256)
+        self.identity = digest(data.records, ("remover", seed, batch, init, *hashes))
+
+    def groups(self) -> list[dict[str, Any]]:
+        """One group: all of the remover."""
+        return [{"params": list(self.model.parameters()), "lr": RATE}]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Order of identities, decoy, key features, findings, size of the edit."""
+        draws = Draws(self.seed, step)
+        name = draw_modality(list(self.parts), draws)
+        count = min(self.batch, len(self.parts[name]))
+        chosen = draws.choice.choice(len(self.parts[name]), count, replace=False)
+        images = self.pictures[name].batch([int(i) for i in chosen]).to(self.device)
+        code = draws.normal(count, self.model.config.code).to(self.device)
+        full = draws.uniform(count) < 0.5
+        strength = torch.where(full, 1.0, 0.3 + 0.7 * draws.uniform(count)).to(self.device)
+        edited = self.model(images, code, strength)
+
+        mated, nearest, decoy = self._likeness(name, chosen, edited, code, draws)
+        hidden = functional.softplus(12.0 * (mated - nearest + 0.05)) / 6.0
+        identity = ((hidden + 0.3 * mated - 0.15 * decoy) * strength).mean()
+        kept, moved = self._usefulness(name, images, edited)
+        useful = 6.0 * functional.relu(KEEP - kept).mean()
+        useful = useful + 2.0 * functional.relu(moved - KEEP_FINDING).mean()
+        size = (edited - images).abs().mean()
+        figures = {
+            "mated": mated.mean().item(),
+            "nearest": nearest.mean().item(),
+            "utility": kept.mean().item(),
+            "finding": moved.mean().item(),
+            "change": size.item(),
+        }
+        return identity + useful + size, figures
+
+    def facts(self) -> dict[str, Any]:
+        """The strength-utility curve on `val`, and the default strength that follows from it."""
+        curves = self.curves()
+        strengths = [curve.default(LEAST_UTILITY) for curve in curves.values()]
+        return {
+            "pairs": [[name, PAIRS[name]] for name in self.parts],
+            "strength": min(strengths, default=1.0),
+            "curve": {name: curve.as_dict() for name, curve in curves.items()},
+        }
+
+    def curves(self) -> dict[str, Curve]:
+        """One a modality that has `val` images."""
+        found = {}
+        for name in self.parts:
+            part = self.dataset.select(
+                lambda record, name=name: record.split == "val" and record.modality == name  # type: ignore[misc]
+            )
+            if len(part):
+                found[name] = strength_curve(
+                    self.model, self.encoder, self.medical, part, self.zero[name], seed=self.seed
+                )
+        return found
+
+    def _embedded(self, name: str) -> Similar:
+        count = len(self.parts[name])
+        with torch.no_grad():
+            rows = [
+                self._identity(
+                    self.pictures[name].batch(range(at, min(at + 32, count))).to(self.device)
+                )
+                for at in range(0, count, 32)
+            ]
+        vectors = torch.cat(rows)
+        people: dict[tuple[str, str], int] = {}
+        person = [people.setdefault(r.person, len(people)) for r in self.parts[name].records]
+        return Similar(vectors, torch.tensor(person, device=self.device), vectors.mean(dim=0))
+
+    def _identity(self, images: Tensor) -> Tensor:
+        small = resized(images, self.encoder.config.image)
+        return functional.normalize(self.encoder(small).identity, dim=1)
+
+    def _likeness(
+        self, name: str, chosen: np.ndarray[Any, Any], edited: Tensor, code: Tensor, draws: Draws
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Similarity to the own person (the nearest image), to the nearest others, to the decoy."""
+        seen = self._identity(moved(edited, draws) if draws.choice.random() < 0.6 else edited)
+        similar = self.similar[name]
+        scores = seen @ similar.vectors.T
+        own = similar.person[chosen.tolist()][:, None] == similar.person[None, :]
+        mated = scores.masked_fill(~own, -9.0).amax(dim=1)
+        others = min(NEAREST, int((~own).sum(dim=1).min()))
+        if others == 0:
+            raise TrainingError("the data shows one person only; there is nobody to be taken for")
+        nearest = scores.masked_fill(own, -9.0).topk(others, dim=1).values.mean(dim=1)
+        direction = functional.normalize(code @ self.decoys, dim=1)
+        decoy = functional.normalize(similar.middle[None] + 0.5 * direction, dim=1)
+        return mated, nearest, (seen * decoy).sum(dim=1)
+
+    def _usefulness(self, name: str, images: Tensor, edited: Tensor) -> tuple[Tensor, Tensor]:
+        """Utility of each picture, and the largest change of a finding's probability."""
+        size = self.medical.config.image
+        with torch.no_grad():
+            before = self.medical(resized(images, size))
+        after = self.medical(resized(edited, size))
+        cosine = functional.cosine_similarity(before.keys, after.keys, dim=2).mean(dim=1)
+        kept = (cosine - self.zero[name]) / (1.0 - self.zero[name])
+        change = self.medical.probabilities(after.logits) - self.medical.probabilities(
+            before.logits
+        )
+        spoken = self.spoken[name]
+        if not spoken:
+            return kept, torch.zeros_like(kept)
+        return kept, change[:, spoken].abs().amax(dim=1)
+
+
+def _frozen(model: Any, device: str) -> Any:
+    model = model.to(device).eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """As the encoders are fed."""
+    return functional.interpolate(
+        images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+    )
+
+
+def moved(images: Tensor, draws: Draws) -> Tensor:
+    """All pictures slightly turned, scaled and shifted, so that no single alignment is met."""
+    angle, scale = 0.12 * draws.centred(1), 1.0 + 0.12 * draws.centred(1)
+    shift = 0.08 * draws.centred(2)
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    theta = torch.stack(
+        [torch.cat([cosine, -sine, shift[:1]]), torch.cat([sine, cosine, shift[1:]])]
+    )
+    theta = theta.to(images.device)[None].repeat(len(images), 1, 1)
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)
