@@ -68,22 +68,21 @@ def evaluate(
 
 
 def _print(sources: dict[str, Any], split: str) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Split {split}: value (95 % interval over patients)")
-    for column in ("source", "another image is", "", "AUC", "rank-1", "patients", "people"):
-        table.add_column(column, no_wrap=True)
+    table = Table(title=f"Split {split}: figure (95 % interval over patients)", box=SIMPLE_HEAD)
+    for column in ("source", "", "AUC", "rank-1", "patients of people"):
+        table.add_column(column)
     for source, figures in sources.items():
-        for name, found in (("encoder", figures), ("pixels", figures["pixels"])):
-            table.add_row(
-                source if name == "encoder" else "",
-                figures["kind"] if name == "encoder" else "",
-                name,
-                *(_text(found[key]) for key in ("auc", "rank1")),
-                str(found["rank1"]["patients"]),
-                str(found["rank1"]["gallery"]),
-            )
+        for label, name, found in (
+            (source, "encoder", figures),
+            (figures["kind"], "pixels", figures["pixels"]),
+        ):
+            rank1 = found["rank1"]
+            people = f"{rank1['patients']} of {rank1['gallery']}"
+            table.add_row(label, name, _text(found["auc"]), _text(rank1), people)
     Console().print(table)
 
 

@@ -94,7 +94,7 @@ def patient_bootstrap(
     ]
     logits = _logit(np.array([figure for figure in drawn if not np.isnan(figure)]))
     spread = float(logits.std(ddof=1)) if logits.size > 1 else 0.0
-    if not 0.0 < value < 1.0 or spread == 0.0:
+    if not 0.0 < value < 1.0 or spread < 1e-9:
         # No resample says anything where all agree: then as if each patient were one trial.
         return wilson(value, patients)
     middle = float(_logit(np.array([value]))[0])

@@ -7,6 +7,8 @@ a random order, so that a constant score gives chance and not luck.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -112,6 +114,8 @@ def linkability(own: Array, impostors: Array, gallery: int) -> Array:
     none = log_choose(below, gallery)
     with np.errstate(invalid="ignore"):
         share = np.where(np.isfinite(whole), -np.expm1(none - whole), 0.0)
+    # Without ties the two terms are close and their difference is known.
+    share = np.where((tied == 0) & np.isfinite(whole), gallery / (below + 1.0), share)
     scale = whole - log_choose(count, gallery - 1) - np.log1p(tied)
     return np.minimum(np.exp(scale) * share, 1.0)
 
@@ -155,4 +159,5 @@ def _counts(
 
 
 def _log_factorials(largest: int) -> Array:
-    return np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, largest + 1, dtype=np.float64)))))
+    # A running sum of logarithms would lose digits; the gamma function does not.
+    return np.array([math.lgamma(n + 1) for n in range(largest + 1)])
