@@ -48,8 +48,13 @@ def _of(kind: str, name: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(_READERS[kind]), name)
 
 
-def inspect(path: Path) -> Header:
+def inspect(path: Path, *, decode: bool = True) -> Header:
     """What the file says of itself; no pixel is decoded.
+
+    Parameters
+    ----------
+    decode
+        Whether the pixels will have to be decoded: False takes DICOM files that no decoder reads.
 
     Raises
     ------
@@ -58,18 +63,24 @@ def inspect(path: Path) -> Header:
     OSError
         It can not be read.
     """
-    return _of(sniff(path), "inspect")(path)
+    kind = sniff(path)
+    return _of(kind, "inspect")(path, **_decoding(kind, decode))
 
 
-def read(path: Path, header: Header) -> Image:
-    """Decode the pixels, as stored values.
+def read(path: Path, header: Header, *, decode: bool = True) -> Image:
+    """Decode the pixels, as stored values; those of DICOM stay as encoded without `decode`.
 
     Raises
     ------
     deid.reasons.Withheld
         The pixels do not decode, or to more than `MAX_BYTES`.
     """
-    return _of(header.format, "read")(path, header)
+    return _of(header.format, "read")(path, header, **_decoding(header.format, decode))
+
+
+def _decoding(kind: str, decode: bool) -> dict[str, bool]:
+    """Only a DICOM file can be written without decoding; the others are rebuilt from pixels."""
+    return {"decode": decode} if kind == "dicom" else {}
 
 
 def view(image: Image) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deid.images import dicom_facts, dicom_kind
+from deid.images.dicom_facts import Format
 from deid.images.dicom_lut import plain, view
 from deid.images.dicom_parse import Parsed, parse_file, parse_stream, quiet, read_file
 from deid.images.dicom_pixels import check_decodable, decode
@@ -21,7 +22,7 @@ from deid.images.dicom_write import (
     with_true_extremes,
     write,
 )
-from deid.images.record import Geometry, Header, Image
+from deid.images.record import Geometry, Header, Image, Meaning
 from deid.reasons import Withheld
 
 if TYPE_CHECKING:
@@ -33,31 +34,42 @@ __all__ = ["agrees", "encode", "inspect", "plain", "read", "supports_edit", "vie
 _EDITABLE = ("MONOCHROME1", "MONOCHROME2", "RGB")
 
 
-def inspect(path: Path) -> Header:
+def inspect(path: Path, *, decode: bool = True) -> Header:
     """What the file says of itself; no pixel is read.
+
+    Parameters
+    ----------
+    decode
+        False where the pixels are to stay as encoded: then a file that no decoder reads is as good
+        as any, and its size is given as 0.
 
     Raises
     ------
     Withheld
         ``unreadable``, ``malformed``, ``not_image``, ``undecodable`` or ``too_large``.
     """
-    return _header(parse_file(path))
+    return _header(parse_file(path), decode=decode)
 
 
-def _header(parsed: Parsed) -> Header:
+def _header(parsed: Parsed, *, decode: bool = True) -> Header:
     with quiet():
         if not dicom_kind.is_image(parsed):
             raise Withheld("not_image", "an object that is no image")
-        layout = check_decodable(parsed)
         dataset = parsed.dataset
-        stack, order = dicom_facts.stack_place(dataset, layout)
+        try:
+            layout: Format | None = check_decodable(parsed)
+        except Withheld as withheld:
+            if decode or withheld.reason != "undecodable":
+                raise
+            layout = None
+        stack, order = dicom_facts.stack_place(dataset, layout) if layout else (None, 0.0)
         return Header(
             format="dicom",
-            rows=layout.rows,
-            columns=layout.columns,
-            frames=layout.frames,
-            samples=layout.samples,
-            item_bytes=layout.item_bytes,
+            rows=layout.rows if layout else 0,
+            columns=layout.columns if layout else 0,
+            frames=layout.frames if layout else 0,
+            samples=layout.samples if layout else 1,
+            item_bytes=layout.item_bytes if layout else 1,
             modality=dicom_kind.modality(dataset),
             region=dicom_kind.region(dataset),
             head=dicom_kind.head_in_view(parsed),
@@ -72,15 +84,24 @@ def _header(parsed: Parsed) -> Header:
         )
 
 
-def read(path: Path, header: Header) -> Image:
+def read(path: Path, header: Header, *, decode: bool = True) -> Image:
     """Decode the pixels as stored values.
+
+    Parameters
+    ----------
+    decode
+        False leaves them as encoded; `Image.pixels` is then empty.
 
     Raises
     ------
     Withheld
         As `inspect`, and ``undecodable`` where the decoders fail.
     """
-    return _image(read_file(path), header)
+    parsed = read_file(path)
+    if decode:
+        return _image(parsed, header)
+    nothing = np.empty((0, 0, 0), np.uint8)
+    return Image(header, nothing, Meaning("", 0, False), Geometry(), parsed.dataset)
 
 
 def _image(parsed: Parsed, header: Header) -> Image:
@@ -136,9 +157,17 @@ def encode(image: Image, *, edited: bool, dataset: FileDataset | None = None) ->
 
 
 def agrees(image: Image, data: bytes, *, edited: bool) -> bool:
-    """Read `data` anew: the same values, the same meaning, the same geometry?"""
+    """Read `data` anew: the same values, the same meaning, the same geometry?
+
+    Of an image that was not decoded, the header alone can agree.
+    """
     try:
         parsed = parse_stream(io.BytesIO(data), len(data), with_pixels=True)
+        if not image.pixels.size:
+            found, meant = _header(parsed, decode=False), image.header
+            return (found.rows, found.columns, found.frames, found.samples) == (
+                (meant.rows, meant.columns, meant.frames, meant.samples)
+            )
         again = _image(parsed, _header(parsed))
     except Withheld:
         return False

@@ -111,12 +111,8 @@ def _recognise(
     """Modality and region by the picture; what is given is not overruled."""
     if not terms.card.pairs:
         return modality, None
-    seen = yield ("classify", squares(views, terms.card.encoder))
-    if seen is None:
-        return modality, None
-    if modality is None:
-        return seen
-    return modality, seen[1] if seen[0] == modality else None
+    seen = yield ("classify", (squares(views, terms.card.encoder), modality))
+    return seen if seen is not None else (modality, None)
 
 
 def _refuse_head(stack: Image, region: str | None) -> None:

@@ -64,8 +64,7 @@ class Models:
             utility_zero=medical["zero"],
             cohorts=cohorts,
         )
-        self._classes = [tuple(name.split("/")) for name in encoder["classes"]]
-        self._reject = encoder["reject"]
+        self._rules: dict[str, list[dict[str, Any]]] = encoder["pictures"]
         self._device_name = options.device
         self._loaded: dict[str, Any] = {}
 
@@ -96,21 +95,29 @@ class Models:
         keys, probabilities = self._forward(MEDICAL, both, squares)
         return keys, probabilities
 
-    def _classify(self, squares: NDArray[np.float32]) -> tuple[str, str] | None:
-        """(modality, region) of a picture; None where it is like none that was trained on."""
+    def _classify(
+        self, asked: tuple[NDArray[np.float32], str | None]
+    ) -> tuple[str, str] | None:
+        """(modality, region) of a picture, by MaMI's features of all depths.
 
-        def both(model: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            seen = model(x)
-            return model.modality_head(seen.modality), seen.pooled
-
-        logits, pooled = self._forward(ENCODER, both, squares)
-        winner = int(logits.mean(axis=0).argmax())
-        modality, region = self._classes[winner]
-        rule = self._reject["/".join((modality, region))]
-        distance = float(
-            (((pooled.mean(axis=0) - rule["mean"]) / rule["spread"]) ** 2).mean() ** 0.5
-        )
-        return (modality, region) if distance <= rule["limit"] else None
+        A picture has to be like those of at least one source that was trained on: its distance from
+        the source's mean, in units of what its own validation pictures reach, is at most 1. None
+        where it is like none. With a modality given, only its own regions are asked about.
+        """
+        squares, given = asked
+        (pooled,) = self._forward(ENCODER, lambda model, x: (model(x).pooled,), squares)
+        mean = pooled.mean(axis=0)
+        nearest, winner = 1.0, None
+        for name, rules in self._rules.items():
+            modality, region = name.split("/")
+            if given not in (None, modality):
+                continue
+            for rule in rules:
+                away = (mean - np.asarray(rule["mean"])) / np.asarray(rule["spread"])
+                distance = float(np.sqrt((away**2).mean())) / rule["limit"]
+                if distance <= nearest:
+                    nearest, winner = distance, (modality, region)
+        return winner
 
     def _remove(
         self, asked: tuple[NDArray[np.float32], NDArray[np.float32], float]

@@ -84,7 +84,7 @@ def _prepare(
     item: Item, decided: Look, others: NDArray[np.float32] | None, terms: Terms
 ) -> Generator[Question, Any, tuple[dict[str, Any], Image, Cleaned | None, bool]]:
     try:
-        original = images.read(item.path, item.header)
+        original = images.read(item.path, item.header, decode=not terms.metadata_only)
     except OSError as error:
         raise Withheld("unreadable", "the file can not be read") from error
     header = replace(original.header, modality=decided.modality, region=decided.region)
@@ -125,7 +125,8 @@ def _prepare(
             patient=item.patient,
             pixels=facts,
         )
-    _thumbnails(item, original, image, terms)
+    if original.pixels.size:
+        _thumbnails(item, original, image, terms)
     return row, image, cleaned, edited
 
 

@@ -94,13 +94,13 @@ def prepare_worker(terms: Terms) -> Terms:
     return terms
 
 
-def headers(paths: tuple[Path, ...], _: Terms) -> Iterator[Any]:
+def headers(paths: tuple[Path, ...], terms: Terms) -> Iterator[Any]:
     """Job: the headers of some files; a file that is no image to us gives its `Withheld`."""
     yield from ()
     results: list[Header | tuple[str, str]] = []
     for path in paths:
         try:
-            results.append(images.inspect(path))
+            results.append(images.inspect(path, decode=not terms.metadata_only))
         except Withheld as withheld:
             results.append((withheld.reason, withheld.detail))
         except OSError:
@@ -306,8 +306,6 @@ class _Run:
             modality = admit(item.header, self.terms)
         except Withheld as withheld:
             return Look(item.n, withheld.reason, withheld.detail)
-        if modality is None:
-            return Look(item.n, "modality_unknown", "give --modality to say what it is")
         return Look(item.n, modality=modality, region=item.header.region)
 
     def _looked(self, pending: _Pending, unit: tuple[Item, ...], end: Done | Failed) -> None:
