@@ -20,7 +20,6 @@ from pydicom.uid import JPEGBaseline8Bit
 from deid.phantoms import chest_xray
 
 
-
 def canary(planted: list[str]) -> str:
     """A value that nothing else contains."""
     planted.append(f"Canary{len(planted):04d}Zebra")
@@ -39,7 +38,19 @@ def a_dicom(planted: list[str], jpeg: bool) -> bytes:
     meta.SourceApplicationEntityTitle = canary(planted)[:16]
     data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.3", "1.2.3.1"
     data.Modality, data.BodyPartExamined = "CR", "HAND"
-    for keyword in ["PatientName", "PatientID", "InstitutionName", "StudyDescription", "SeriesDescription", "PatientComments", "OperatorsName", "ReferringPhysicianName", "StationName", "ImageComments", "RequestAttributesSequence"][:-1]:
+    for keyword in [
+        "PatientName",
+        "PatientID",
+        "InstitutionName",
+        "StudyDescription",
+        "SeriesDescription",
+        "PatientComments",
+        "OperatorsName",
+        "ReferringPhysicianName",
+        "StationName",
+        "ImageComments",
+        "RequestAttributesSequence",
+    ][:-1]:
         setattr(data, keyword, canary(planted))
     inner = pydicom.Dataset()
     inner.PatientName, inner.TextValue = canary(planted), canary(planted)
