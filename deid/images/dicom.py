@@ -19,6 +19,7 @@ from deid.images.dicom_pixels import check_decodable, decode
 from deid.images.dicom_write import (
     with_native_pixels,
     with_pixels_as_encoded,
+    with_pixels_unread,
     with_true_extremes,
     write,
 )
@@ -149,8 +150,10 @@ def encode(image: Image, *, edited: bool, dataset: FileDataset | None = None) ->
     """
     if dataset is None:
         raise ValueError("a DICOM image is written with its cleaned data set")
+    if not image.pixels.size:
+        return write(with_pixels_unread(dataset, image))
     if not edited:
-        return write(with_pixels_as_encoded(dataset, bool(image.native), image))
+        return write(with_pixels_as_encoded(dataset, image))
     if not supports_edit(image):
         raise Withheld("unsupported_edit", "editing this photometric interpretation")
     return write(with_true_extremes(with_native_pixels(dataset, image), image.pixels))

@@ -95,8 +95,8 @@ def _count(dataset: Dataset, keyword: str, *, default: int | None = None, least:
         if value in (None, "") and default is not None:
             return default
         number = int(value)
-    except (TypeError, ValueError, OverflowError, AttributeError, NotImplementedError) as error:
-        raise Withheld("undecodable", "an attribute of the pixel layout is unusable") from error
+    except (TypeError, ValueError, OverflowError, AttributeError, NotImplementedError):
+        raise Withheld("undecodable", "an attribute of the pixel layout is unusable") from None
     if keyword == "NumberOfFrames" and number == 0:
         return 1  # what pydicom takes a zero for
     if not least <= number <= 2**31:

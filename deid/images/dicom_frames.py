@@ -51,8 +51,8 @@ def split(dataset: Dataset, frames: int) -> list[bytes]:
                 found.append(frame)
                 if len(found) == frames:
                     break
-    except Exception as error:
-        raise Withheld("undecodable", "the frames cannot be told apart") from error
+    except Exception:
+        raise Withheld("undecodable", "the frames cannot be told apart") from None
     if len(found) < frames:
         raise Withheld("undecodable", "there are fewer frames than the header says")
     return found
@@ -72,8 +72,8 @@ def check_sizes(frames: list[bytes], syntax: UID, layout: Format) -> None:
     for frame in frames:
         try:
             rows, columns = size(frame)
-        except ValueError as error:
-            raise Withheld("undecodable", "a frame is no codestream of its kind") from error
+        except ValueError:
+            raise Withheld("undecodable", "a frame is no codestream of its kind") from None
         if rows > layout.rows or columns > layout.columns:
             raise Withheld("undecodable", "a frame is larger than the header says")
 
@@ -99,8 +99,8 @@ def clean(frames: list[bytes], syntax: UID, layout: Format) -> list[bytes]:
         raise Withheld("undecodable", "a transfer syntax whose comments this program cannot find")
     try:
         return [strip(frame) for frame in frames]
-    except (ValueError, IndexError) as error:
-        raise Withheld("undecodable", "a frame is no codestream of its kind") from error
+    except (ValueError, IndexError):
+        raise Withheld("undecodable", "a frame is no codestream of its kind") from None
 
 
 def join(frames: list[bytes]) -> bytes:

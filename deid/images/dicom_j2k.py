@@ -109,9 +109,9 @@ def strip(stream: bytes) -> bytes:
     if not parts:
         raise ValueError("no tile part")
     out = [b"\xff\x4f", *header]
-    for start, inner_header, data in parts:
-        length = 12 + len(inner_header) + len(data)
-        out += [start[:6], struct.pack(">I", length), start[10:12], inner_header, data]
+    for start, inner_header, coded in parts:
+        length = 12 + len(inner_header) + len(coded)
+        out += [start[:6], struct.pack(">I", length), start[10:12], inner_header, coded]
     out.append(b"\xff\xd9")
     return b"".join(out)
 

@@ -108,8 +108,8 @@ def size(stream: bytes) -> tuple[int, int]:
 def strip(stream: bytes) -> bytes:
     """The same image without comments, application segments and trailing bytes.
 
-    Of the application segments two change what is decoded and stay, cut to the fields that do: Adobe's
-    colour transform (APP14) and the colour transform of JPEG-LS (APP8 ``mrfx``).
+    Of the application segments two change what is decoded and stay, cut to the fields that do:
+    Adobe's colour transform (APP14) and that of JPEG-LS (APP8 ``mrfx``).
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from deid.images.dicom_facts import functional, number
 from deid.images.dicom_kind import text
 from deid.images.dicom_parse import quiet
 from deid.images.record import Image
+from deid.reasons import Withheld
 
 #: Hounsfield units that the models see in CT: from air to enhanced soft tissue.
 CT_WINDOW = (-1000.0, 200.0)
@@ -22,8 +24,8 @@ CT_WINDOW = (-1000.0, 200.0)
 def view(image: Image) -> NDArray[np.float32]:
     """What the models see, in 0..1.
 
-    CT in Hounsfield units gets `CT_WINDOW`; other grey images their first VOI LUT or window, or, where
-    they have none, the range of their values; MONOCHROME1 is inverted. Colour comes as RGB.
+    CT in Hounsfield units gets `CT_WINDOW`; other grey images their first VOI LUT or window, or,
+    where they have none, the range of their values; MONOCHROME1 is inverted. Colour comes as RGB.
 
     Returns
     -------
@@ -39,12 +41,14 @@ def view(image: Image) -> NDArray[np.float32]:
         hounsfield = image.header.modality == "ct" and "RescaleIntercept" in _rescaled(dataset)
         for frame, values in enumerate(real):
             if hounsfield:
-                low, high = CT_WINDOW
-                values[...] = (values - low) / (high - low)
+                values -= np.float32(CT_WINDOW[0])
+                values /= np.float32(CT_WINDOW[1] - CT_WINDOW[0])
             else:
                 values[...] = _voi(dataset, frame, values, span)
     np.clip(real, 0.0, 1.0, out=real)
-    return 1.0 - real if image.meaning.photometric == "MONOCHROME1" else real
+    if image.meaning.photometric == "MONOCHROME1":
+        np.subtract(np.float32(1.0), real, out=real)
+    return real
 
 
 def plain(image: Image) -> NDArray[np.uint8]:
@@ -78,15 +82,16 @@ def _rescaled(dataset: FileDataset) -> Dataset:
 
 def _modality(image: Image, dataset: FileDataset) -> NDArray[np.float32]:
     """Values after the modality LUT or rescale, one array of its own."""
-    lut = _lut(dataset.get("ModalityLUTSequence"), image)
-    if lut is not None:
-        return _looked_up(lut, image.pixels).astype(np.float32)
     real = image.pixels.astype(np.float32)
+    lut = _lut(dataset.get("ModalityLUTSequence"), signed=image.meaning.signed)
     slope, intercept = image.meaning.slope, image.meaning.intercept
     for frame, values in enumerate(real):
-        # One entry holds for all frames.
-        values *= np.float32(slope[frame % len(slope)])
-        values += np.float32(intercept[frame % len(intercept)])
+        if lut is not None:
+            values[...] = lut.of(values)
+        else:
+            # One entry holds for all frames.
+            values *= np.float32(slope[frame % len(slope)])
+            values += np.float32(intercept[frame % len(intercept)])
     return real
 
 
@@ -108,52 +113,57 @@ def _voi(
 ) -> NDArray[np.float32]:
     """One frame after its first VOI transformation, in 0..1 (not yet clipped)."""
     item = functional(dataset, "FrameVOILUTSequence", frame) or dataset
-    lut = _lut(item.get("VOILUTSequence"), None)
+    lut = _lut(item.get("VOILUTSequence"), signed=span[0] < 0)
     if lut is not None:
-        table, _ = lut
-        return _looked_up(lut, np.rint(values)).astype(np.float32) / max(float(table.max()), 1.0)
+        return lut.of(values) / np.float32(lut.top)
     centre, width = number(item, "WindowCenter"), number(item, "WindowWidth")
-    function = text(item, "VOILUTFunction").upper()
-    if (
-        centre is None
-        or width is None
-        or width < 1.0 + (function not in ("SIGMOID", "LINEAR_EXACT")) * 1e-6
-    ):
+    if centre is None or width is None or width <= 0.0:
         low, high = span
         return (values - np.float32(low)) / np.float32(max(high - low, 1e-9))
+    function = text(item, "VOILUTFunction").upper()
     if function == "SIGMOID":
-        return 1.0 / (1.0 + np.exp(-4.0 * (values - np.float32(centre)) / np.float32(width)))
-    if function == "LINEAR_EXACT":
-        return (values - np.float32(centre)) / np.float32(width) + np.float32(0.5)
-    return (values - np.float32(centre - 0.5)) / np.float32(width - 1.0) + np.float32(0.5)
+        return 0.5 + 0.5 * np.tanh(2.0 * (values - np.float32(centre)) / np.float32(width))
+    if function != "LINEAR_EXACT":  # LINEAR counts both ends: C.11.2.1.2.1
+        centre, width = centre - 0.5, max(width - 1.0, 1e-6)
+    return (values - np.float32(centre)) / np.float32(width) + np.float32(0.5)
 
 
-#: A table and the first value that it maps.
-Table = tuple[NDArray[np.float64], int]
+@dataclass(frozen=True)
+class _Table:
+    """A lookup table: its entries, the value that the first maps, the largest possible entry."""
+
+    entries: NDArray[np.float32]
+    first: int
+    top: float
+
+    def of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map values; those outside get the first or the last entry."""
+        places = np.clip(np.rint(values) - self.first, 0, self.entries.size - 1)
+        return self.entries[places.astype(np.int64)]
 
 
-def _lut(sequence: Any, image: Image | None) -> Table | None:
-    """The first LUT of a sequence, None where there is none that can be used."""
+def _lut(sequence: Any, *, signed: bool) -> _Table | None:
+    """The first LUT of a sequence, None where there is none that can be used.
+
+    `signed` says that the values it maps may be negative.
+    """
     if not sequence:
         return None
     item = sequence[0]
     try:
-        entries, first, bits = (int(value) for value in item.LUTDescriptor)
+        count, first, bits = (int(value) for value in item.LUTDescriptor)
         data = item["LUTData"].value
+        if isinstance(data, bytes):
+            order = "<" if item.original_encoding[1] is not False else ">"
+            data = np.frombuffer(data, f"{order}u2" if len(data) >= 2 * (count or 65536) else "u1")
+        entries = np.asarray(data, np.float32).reshape(-1)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    if isinstance(data, bytes):
-        data = np.frombuffer(data, "<u2" if len(data) >= 2 * (entries or 65536) else "u1")
-    table = np.asarray(data, np.float64).reshape(-1)
-    if image is not None and image.meaning.signed and first >= 32768:
-        first -= 65536
-    return (table, first) if table.size else None
-
-
-def _looked_up(lut: Table, values: NDArray[Any]) -> NDArray[np.float64]:
-    table, first = lut
-    indices = np.clip(values.astype(np.int64) - first, 0, table.size - 1)
-    return table[indices]
+    if not entries.size:
+        return None
+    if signed and first >= 2**15:
+        first -= 2**16
+    return _Table(entries, first, max(float(2 ** min(bits, 16) - 1), float(entries.max()), 1.0))
 
 
 def _colour(image: Image) -> NDArray[np.uint8]:
@@ -161,22 +171,23 @@ def _colour(image: Image) -> NDArray[np.uint8]:
     dataset = _dataset(image)
     photometric = image.meaning.photometric
     out = np.empty((*image.pixels.shape[:3], 3), np.uint8)
-    with quiet():
-        for values, target in zip(image.pixels, out, strict=True):
-            if photometric == "PALETTE COLOR":
-                rgb = apply_color_lut(values, dataset)[..., :3]
-                bits = rgb.dtype.itemsize * 8
-            elif photometric.startswith("YBR"):
-                rgb = convert_color_space(_eight(values, image.meaning.bits), photometric, "RGB")
-                bits = 8
-            else:
-                rgb, bits = values, image.meaning.bits
-            target[...] = _eight(rgb, bits)
+    try:
+        with quiet():
+            for values, target in zip(image.pixels, out, strict=True):
+                bits = image.meaning.bits
+                if photometric == "PALETTE COLOR":
+                    rgb = apply_color_lut(values, dataset)[..., :3]
+                    bits = rgb.dtype.itemsize * 8
+                elif photometric.startswith("YBR"):
+                    rgb, bits = convert_color_space(_eight(values, bits), photometric, "RGB"), 8
+                else:
+                    rgb = values
+                target[...] = _eight(rgb, bits)
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+        raise Withheld("undecodable", "the colours cannot be worked out") from None
     return out
 
 
 def _eight(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     """The upper eight of `bits` bits."""
-    if bits <= 8:
-        return values.astype(np.uint8)
-    return (values.astype(np.uint32) >> (bits - 8)).astype(np.uint8)
+    return (values.astype(np.uint64) << np.uint64(8) >> np.uint64(bits)).astype(np.uint8)

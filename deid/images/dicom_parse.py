@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from pydicom import FileDataset
+from pydicom import FileDataset, config
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -32,6 +32,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import VR
 
 from deid.images.record import MAX_BYTES
 from deid.reasons import Withheld
@@ -48,6 +49,7 @@ FLOAT_PIXEL_DATA = 0x7FE00008
 DOUBLE_PIXEL_DATA = 0x7FE00009
 _PIXEL_TAGS = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA)
 
+_KNOWN_VRS = frozenset((None, *(str(vr) for vr in VR)))
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _SEQUENCE_END = 0xFFFEE0DD
@@ -115,8 +117,8 @@ def parse_file(path: Path) -> Parsed:
         size = os.stat(path).st_size
         with open(path, "rb") as file:
             return parse_stream(file, size)
-    except OSError as error:
-        raise Withheld("unreadable", "the file could not be read") from error
+    except OSError:
+        raise Withheld("unreadable", "the file could not be read") from None
 
 
 def read_file(path: Path) -> Parsed:
@@ -125,8 +127,8 @@ def read_file(path: Path) -> Parsed:
         size = os.stat(path).st_size
         with open(path, "rb") as file:
             return parse_stream(file, size, with_pixels=True)
-    except OSError as error:
-        raise Withheld("unreadable", "the file could not be read") from error
+    except OSError:
+        raise Withheld("unreadable", "the file could not be read") from None
 
 
 def parse_stream(file: IO[bytes], size: int, *, with_pixels: bool = False) -> Parsed:
@@ -143,7 +145,26 @@ def parse_stream(file: IO[bytes], size: int, *, with_pixels: bool = False) -> Pa
         preamble, meta, syntax = _read_meta(_Stream(file, size))
         if syntax == DeflatedExplicitVRLittleEndian:
             file, size = _inflate(file, whole=with_pixels)
-        return _Reader(_Stream(file, size), syntax).read(preamble, meta, with_pixels=with_pixels)
+        start = file.tell()
+        try:
+            reader = _Reader(_Stream(file, size), syntax)
+            return reader.read(preamble, meta, with_pixels=with_pixels)
+        except Withheld:
+            # A blank VR means a two-byte length by an old writer, or implicit VR in an explicit
+            # file. pydicom takes it for the second; where that fails, the first is tried.
+            file.seek(start)
+            with _blank_vr_is_explicit():
+                reader = _Reader(_Stream(file, size), syntax)
+                return reader.read(preamble, meta, with_pixels=with_pixels)
+
+
+@contextmanager
+def _blank_vr_is_explicit() -> Iterator[None]:
+    before, config.assume_implicit_vr_switch = config.assume_implicit_vr_switch, False
+    try:
+        yield
+    finally:
+        config.assume_implicit_vr_switch = before
 
 
 class _Stream:
@@ -173,8 +194,8 @@ def _read_meta(stream: _Stream) -> tuple[bytes, FileMetaDataset, UID]:
     try:
         meta = _read_file_meta_info(cast(Any, stream))
         syntax = meta.get("TransferSyntaxUID")
-    except Exception as error:
-        raise malformed("the file meta information cannot be read") from error
+    except Exception:
+        raise malformed("the file meta information cannot be read") from None
     if not isinstance(syntax, UID) or not syntax:
         raise malformed("no transfer syntax UID")
     return preamble, meta, syntax
@@ -203,8 +224,8 @@ def _inflate(file: IO[bytes], *, whole: bool) -> tuple[io.BytesIO, int]:
                 raise Withheld("too_large", "the deflated data inflate beyond the limit")
             if total <= keep:
                 kept.write(piece)
-    except zlib.error as error:
-        raise malformed("the deflated data cannot be inflated") from error
+    except zlib.error:
+        raise malformed("the deflated data cannot be inflated") from None
     kept.seek(0)
     return kept, total
 
@@ -250,17 +271,20 @@ class _Reader:
             dataset = read_dataset(
                 cast(Any, self.stream), self.implicit, self.little, stop_when=self._stop
             )
-        except RecursionError as error:
-            raise malformed("sequences are nested too deeply") from error
-        except Exception as error:
-            raise malformed("the data set cannot be read") from error
+        except RecursionError:
+            raise malformed("sequences are nested too deeply") from None
+        except Exception:
+            raise malformed("the data set cannot be read") from None
         self.implicit = bool(dataset._read_implicit)
-        for element in dataset._dict.values():
+        for element in list(dataset._dict.values()):
             if element.tag.group == 0:
                 raise malformed("command elements stand in the data set")
-            raw = isinstance(element, RawDataElement) and element.length != _UNDEFINED
-            if raw and len(element.value or b"") != element.length:
+            if not isinstance(element, RawDataElement):
+                continue
+            if element.length not in (_UNDEFINED, len(element.value or b"")):
                 raise malformed("the file ends inside an element")
+            if element.VR not in _KNOWN_VRS:
+                dataset._dict[element.tag] = element._replace(VR=_vr_of(element.tag))
         if self._found is None and (self.stream.short or self.stream.tell() < self.stream.size):
             # Either an undefined length without its end, or more than was kept of a bomb.
             raise malformed("the file ends inside an element")
@@ -296,6 +320,13 @@ class _Reader:
         return PixelElement(tag, vr, start, position - start, tuple(fragments[1:]))
 
 
+def _vr_of(tag: BaseTag) -> str:
+    try:
+        return dictionary_VR(tag)
+    except KeyError:
+        return "UN"
+
+
 def _pixel_data(value: bytes, pixel: PixelElement) -> DataElement:
     encapsulated = pixel.fragments is not None
     vr = pixel.vr if pixel.vr in ("OB", "OW") else ("OB" if encapsulated else "OW")
@@ -327,8 +358,8 @@ def walk(dataset: Dataset) -> Iterator[tuple[int, Dataset]]:
                 raise malformed("sequences are nested too deeply")
             try:
                 sequence = item[sequence_tag].value
-            except Exception as error:
-                raise malformed("a sequence cannot be read") from error
+            except Exception:
+                raise malformed("a sequence cannot be read") from None
             if isinstance(sequence, Sequence):
                 waiting.extend((depth + 1, int(sequence_tag), inner) for inner in sequence)
 
@@ -342,7 +373,4 @@ def _is_sequence(element: DataElement | RawDataElement) -> bool:
         return not (isinstance(element, RawDataElement) and element.tag.is_private)
     if element.VR not in (None, "UN") or element.tag.is_private:
         return False
-    try:
-        return dictionary_VR(element.tag) == "SQ"
-    except KeyError:
-        return False
+    return _vr_of(element.tag) == "SQ"

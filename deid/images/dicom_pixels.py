@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import FileDataset
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -33,7 +33,7 @@ NATIVE = (
     DeflatedExplicitVRLittleEndian,
 )
 
-#: Encoded data that decode to more than this, and to more than so many times their size, are a bomb.
+#: What decodes to more than this, and to more than so many times its size, is a bomb.
 _BOMB_BYTES = 256 * 1024**2
 _BOMB_RATIO = 2000
 
@@ -122,13 +122,11 @@ def decode(dataset: FileDataset) -> Decoded:
         with quiet():
             _quiet_codecs()
             decoder = get_decoder(syntax)
-            values, found = decoder.as_array(
-                dataset, raw=True, allow_excess_frames=False, **_uncorrected(syntax)
-            )
+            values, found = decoder.as_array(dataset, raw=True, **_options(syntax))
     except Withheld:
         raise
-    except (MemoryError, Exception) as error:
-        raise Withheld("undecodable", "the pixel data do not decode") from error
+    except Exception:
+        raise Withheld("undecodable", "the pixel data do not decode") from None
     shape = (layout.frames, layout.rows, layout.columns)
     values = values.reshape(shape if layout.samples == 1 else (*shape, 3))
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -136,11 +134,14 @@ def decode(dataset: FileDataset) -> Decoded:
     return Decoded(pixels, str(found["photometric_interpretation"]), stray)
 
 
-def _uncorrected(syntax: UID) -> dict[str, Any]:
-    """The option that leaves bits beyond BitsStored in place, where pydicom has it."""
+def _options(syntax: UID) -> dict[str, Any]:
+    """No more frames than the header says, and bits beyond BitsStored left in place.
+
+    Of JPEG 2000 and JPEG-LS pydicom leaves them as they are.
+    """
     if syntax in JPEG2000TransferSyntaxes or syntax in JPEGLSTransferSyntaxes:
-        return {}
-    return {"correct_unused_bits": False}
+        return {"allow_excess_frames": False}
+    return {"allow_excess_frames": False, "correct_unused_bits": False}
 
 
 def stored_values(values: NDArray[Any], layout: Format) -> tuple[NDArray[Any], bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import FileDataset
+from pydicom import FileDataset, dcmwrite
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
@@ -32,14 +32,23 @@ _SERIES_EXTREMES = (
 
 
 def write(dataset: FileDataset) -> bytes:
-    """The bytes of a Part 10 file."""
+    """The bytes of a Part 10 file.
+
+    Raises
+    ------
+    Withheld
+        ``verify_failed`` where a value cannot be written (pydicom's own message would quote it).
+    """
     buffer = io.BytesIO()
-    with quiet():
-        dataset.save_as(buffer, enforce_file_format=True)
+    try:
+        with quiet():
+            dcmwrite(buffer, dataset, enforce_file_format=True)
+    except Exception:
+        raise Withheld("verify_failed", "the data set cannot be written") from None
     return buffer.getvalue()
 
 
-def with_pixels_as_encoded(dataset: FileDataset, stray: bool, image: Image | None) -> FileDataset:
+def with_pixels_as_encoded(dataset: FileDataset, image: Image) -> FileDataset:
     """A copy of `dataset` whose frames are as encoded, minus all that is no picture.
 
     Where bits beyond BitsStored of a codestream hold something, only decoding takes them away: then
@@ -50,23 +59,31 @@ def with_pixels_as_encoded(dataset: FileDataset, stray: bool, image: Image | Non
     Withheld
         ``undecodable`` where the frames cannot be cleaned.
     """
+    if image.native:
+        return with_native_pixels(dataset, image)
     out = _copy(dataset)
-    for keyword in _OFFSET_TABLES:
-        if keyword in out:
-            delattr(out, keyword)
-    if "PixelData" not in out:
-        return out
-    layout = read_format(out)
-    syntax = out.file_meta.TransferSyntaxUID
-    if syntax in NATIVE:
-        data = _without_spare_bits(out.PixelData, layout, syntax == ExplicitVRBigEndian)
-        _set_pixel_data(out, data, out["PixelData"].VR)
-    elif stray and image is not None:
-        return with_native_pixels(out, image)
-    else:
-        frames = dicom_frames.split(dataset, layout.frames)
-        _set_pixel_data(out, dicom_frames.join(dicom_frames.clean(frames, syntax, layout)), "OB")
+    if "PixelData" in out:
+        layout = read_format(out)
+        syntax = out.file_meta.TransferSyntaxUID
+        if syntax in NATIVE:
+            data = _without_spare_bits(out.PixelData, layout, syntax == ExplicitVRBigEndian)
+            _set_pixel_data(out, data, out["PixelData"].VR)
+        else:
+            frames = dicom_frames.split(dataset, layout.frames)
+            cleaned = dicom_frames.clean(frames, syntax, layout)
+            _set_pixel_data(out, dicom_frames.join(cleaned), "OB")
     return out
+
+
+def with_pixels_unread(dataset: FileDataset, image: Image) -> FileDataset:
+    """As `with_pixels_as_encoded`, for a run that decodes nothing.
+
+    What cannot be cleaned because no decoder could read it either is left as it is.
+    """
+    try:
+        return with_pixels_as_encoded(dataset, image)
+    except Withheld:
+        return _copy(dataset)
 
 
 def with_native_pixels(dataset: FileDataset, image: Image) -> FileDataset:
@@ -74,10 +91,9 @@ def with_native_pixels(dataset: FileDataset, image: Image) -> FileDataset:
     out = _copy(dataset)
     if _was_lossy(dataset):
         out.LossyImageCompression = "01"
+    if out.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
+        _swap_words(out)
     out.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    for keyword in _OFFSET_TABLES:
-        if keyword in out:
-            delattr(out, keyword)
     out.PhotometricInterpretation = image.meaning.photometric
     if image.header.samples == 3:
         out.PlanarConfiguration = 0
@@ -121,8 +137,21 @@ def _copy(dataset: FileDataset) -> FileDataset:
             dataset.preamble,
             copy.deepcopy(dataset.file_meta),
         )
-    out.set_original_encoding(*dataset.original_encoding, dataset._read_charset)
+    implicit, little = dataset.original_encoding
+    out.set_original_encoding(implicit, little, dataset._read_charset)
+    for keyword in _OFFSET_TABLES:
+        if keyword in out:
+            delattr(out, keyword)
     return out
+
+
+def _swap_words(dataset: FileDataset) -> None:
+    """Turn lookup tables that stand as words (OW) from big to little endian; pydicom does not."""
+    for tag in [element.tag for element in dataset.values() if element.VR == "OW"]:
+        element = dataset[tag]
+        if tag != PIXEL_DATA and isinstance(element.value, bytes):
+            swapped = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
+            dataset[tag] = DataElement(tag, "OW", swapped, already_converted=True)
 
 
 def _set_pixel_data(dataset: FileDataset, data: bytes, vr: str) -> None:
