@@ -49,8 +49,7 @@ def a_dicom(planted: list[str], jpeg: bool) -> bytes:
         "ReferringPhysicianName",
         "StationName",
         "ImageComments",
-        "RequestAttributesSequence",
-    ][:-1]:
+    ]:
         setattr(data, keyword, canary(planted))
     inner = pydicom.Dataset()
     inner.PatientName, inner.TextValue = canary(planted), canary(planted)

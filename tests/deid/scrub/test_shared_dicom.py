@@ -1,4 +1,4 @@
-"""The outcome of every file of ``../shared/dicom`` is the one that its column `expected` implies."""
+"""Every file of ``../shared/dicom`` ends as its column `expected` implies."""
 
 from __future__ import annotations
 
