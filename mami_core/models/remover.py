@@ -47,9 +47,11 @@ class Remover(nn.Module):
     def residual(self, images: Tensor, code: Tensor) -> Tensor:
         """The change at strength 1, ``(B, 3, S, S)``, smooth; grey where the picture is grey."""
         planes = self.spread(code).unflatten(1, (self.config.planes, 8, 8))
-        planes = nn.functional.interpolate(planes, size=images.shape[2:], mode="bilinear")
-        raw = self.unet(torch.cat([images - 0.5, planes], dim=1))
-        small = nn.functional.avg_pool2d(torch.tanh(raw), 4)
+        # What is finer than four pixels is not in the residual: half the size sees enough of it.
+        half = nn.functional.avg_pool2d(images, 2)
+        planes = nn.functional.interpolate(planes, size=half.shape[2:], mode="bilinear")
+        raw = self.unet(torch.cat([half - 0.5, planes], dim=1))
+        small = nn.functional.avg_pool2d(torch.tanh(raw), 2)
         smooth = nn.functional.interpolate(small, size=images.shape[2:], mode="bicubic")
         grey = (images.amax(dim=1, keepdim=True) - images.amin(dim=1, keepdim=True)).amax(
             dim=(2, 3), keepdim=True
