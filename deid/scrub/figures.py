@@ -20,6 +20,8 @@ class Figures:
     ----------
     strength
         At which the remover worked; 0 where it did not.
+    chosen
+        The strength was raised until this very risk was low enough, so that it reads too low.
     """
 
     strength: float = 0.0
@@ -29,6 +31,7 @@ class Figures:
     utility: float | None = None
     findings: float | None = None
     fidelity: float | None = None
+    chosen: bool = False
 
     def within(self, max_risk: float) -> bool:
         """Whether the risk is known and not above `max_risk`."""
@@ -41,7 +44,8 @@ class Figures:
             name: "unknown" if getattr(self, name) is None else round(getattr(self, name), 6)
             for name in names
         }
-        return {**figures, "risk_basis": self.risk_basis}
+        chosen = ", chosen by this attacker" if self.chosen else ""
+        return {**figures, "risk_basis": self.risk_basis + chosen}
 
 
 def measure(

@@ -95,9 +95,7 @@ class Models:
         keys, probabilities = self._forward(MEDICAL, both, squares)
         return keys, probabilities
 
-    def _classify(
-        self, asked: tuple[NDArray[np.float32], str | None]
-    ) -> tuple[str, str] | None:
+    def _classify(self, asked: tuple[NDArray[np.float32], str | None]) -> tuple[str, str] | None:
         """(modality, region) of a picture, by MaMI's features of all depths.
 
         A picture has to be like those of at least one source that was trained on: its distance from

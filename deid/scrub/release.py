@@ -26,9 +26,6 @@ from deid.scrub.terms import Item, Look, Terms
 from deid.tags import Cleaned, PixelFacts, Pseudonyms, clean
 from deid.text import blank
 
-#: Steps in which `--max-risk` raises the strength from its default to 1.
-LADDER = 4
-
 
 @dataclass(frozen=True)
 class Released:
@@ -96,7 +93,7 @@ def _prepare(
     if decided.original is not None:
         image, figures = yield from _anonymise(original, image, decided, others, terms, item)
     elif terms.max_risk is not None and not terms.allow_unproven:
-        raise Withheld("unproven", "no risk can be stated for it; --allow-unproven releases it")
+        raise Withheld("unproven", "no risk can be stated for it; see --allow-unproven")
     identity = bool(figures.strength)
     edited = not np.array_equal(image.pixels, original.pixels)
     row = {
@@ -154,32 +151,26 @@ def _anonymise(
     item: Item,
 ) -> Generator[Question, Any, tuple[Image, Figures]]:
     """Take out identity, as little as the options ask for, and measure what is left."""
-    strengths = [terms.strength]
-    if terms.max_risk is not None and terms.strength < 1.0:
-        strengths += list(np.linspace(terms.strength, 1.0, LADDER)[1:])
-    if terms.strength > 0.0 and not images.supports_edit(image):
+    if max(terms.strengths) > 0.0 and not images.supports_edit(image):
         raise Withheld("unsupported_edit", "it can not be edited in this format yet")
     views = images.view(image)
     before = images.view(original)
     code = code_of(terms.key, item.patient, terms.card.code)
-    result, figures = image, Figures()
-    for strength in strengths:
+    for strength in terms.strengths:
         result = image
         if strength > 0.0:
-            asked = (squares(views, terms.card.remover), code, float(strength))
+            asked = (squares(views, terms.card.remover), code, strength)
             residuals = yield ("remove", asked)
             result = replace(image, pixels=_edited(image, views, residuals))
         after = images.view(result) if result is not original else before
         protected = yield from describe(after[spread(len(after))], terms)
-        figures = measure(
-            decided, protected, others, before, after, strength=float(strength), terms=terms
-        )
+        figures = measure(decided, protected, others, before, after, strength=strength, terms=terms)
         if terms.max_risk is None or figures.within(terms.max_risk):
+            return result, replace(figures, chosen=strength != terms.strengths[0])
+        if figures.risk is None and terms.allow_unproven:
             return result, figures
-    if figures.risk is None:
-        if terms.allow_unproven:
-            return result, figures
-        raise Withheld("unproven", "no risk can be stated for it; --allow-unproven releases it")
+        if figures.risk is None:
+            raise Withheld("unproven", "no risk can be stated for it; see --allow-unproven")
     raise Withheld("risk", "its risk stays above --max-risk at every strength")
 
 

@@ -33,6 +33,8 @@ from deid.text import Finder
 
 #: Bytes that all jobs under way may hold together.
 BUDGET = 1536 * 1024**2
+#: Strengths that ``--max-risk`` tries, from the card's to 1.
+LADDER = 4
 #: Headers read by one job.
 CHUNK = 16
 
@@ -155,7 +157,7 @@ class _Run:
             modality=options.modality,
             text="off" if options.metadata_only else text,
             metadata_only=options.metadata_only,
-            strength=self.models.card.strength if options.strength is None else options.strength,
+            strengths=self._strengths(),
             max_risk=options.max_risk,
             allow_unproven=options.allow_unproven,
             gallery_size=options.gallery_size,
@@ -177,6 +179,15 @@ class _Run:
         return repr(
             (sorted(folders.effective(self.options).items()), sorted(self.models.hashes.items()))
         ).encode()
+
+    def _strengths(self) -> tuple[float, ...]:
+        """What was asked for; else the card's, raised as far as ``--max-risk`` demands it."""
+        if self.options.strength is not None:
+            return (self.options.strength,)
+        least = self.models.card.strength
+        if self.options.max_risk is None:
+            return (least,)
+        return tuple(float(step) for step in np.linspace(least, 1.0, LADDER))
 
     def result(self) -> Result:
         readable = self._read_headers()

@@ -53,7 +53,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Terms:
-    """Options, key and card of one run."""
+    """Options, key and card of one run.
+
+    Attributes
+    ----------
+    strengths
+        To be tried in this order until the risk is at most `max_risk`; without `max_risk`, the one.
+    """
 
     output: Path
     thumbs: Path
@@ -62,7 +68,7 @@ class Terms:
     modality: str | None
     text: str
     metadata_only: bool
-    strength: float
+    strengths: tuple[float, ...]
     max_risk: float | None
     allow_unproven: bool
     gallery_size: int
