@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from mami_core.data import Dataset
-    from mami_core.training import Task
 
 
 class Device(StrEnum):
@@ -31,10 +26,12 @@ Data = Annotated[
 ]
 Root = Annotated[Path | None, typer.Option(help="Where the named archive lies.")]
 Output = Annotated[
-    Path | None, typer.Option(help="Folder for weights and log; its name is printed if not given.")
+    Path | None,
+    typer.Option(help="Private folder for weights and log.", show_default="./deid-COMMAND"),
 ]
 Minutes = Annotated[
-    float | None, typer.Option("--max-minutes", min=0.0, help="Stop after this time.")
+    float | None,
+    typer.Option("--max-minutes", min=0.0, help="Stop after this time (30 if no end is given)."),
 ]
 Steps = Annotated[int | None, typer.Option(min=0, help="Stop after this many steps.")]
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Images (pairs: people) a step.")]
@@ -60,13 +57,8 @@ def train_mami(
     resume: Resume = False,
 ) -> None:
     """Train the identity encoder (MaMI) on the `train` split."""
-
-    def make(dataset: Dataset, where: str) -> Task:
-        from mami_core.training.mami import EncoderTask
-
-        return EncoderTask(dataset, init=init, batch=batch_size, seed=seed, device=where)
-
-    _run("mami", make, data, root, output, (max_minutes, steps), device, resume)
+    options = {"batch": batch_size, "seed": seed, "init": init, "resume": resume}
+    _run("train_mami", data, root, output, (max_minutes, steps), device, options)
 
 
 def train_mfm(
@@ -82,13 +74,8 @@ def train_mfm(
     resume: Resume = False,
 ) -> None:
     """Train the medical encoder on the findings of the `train` split; absent labels are masked."""
-
-    def make(dataset: Dataset, where: str) -> Task:
-        from mami_core.training.mfm import MedicalTask
-
-        return MedicalTask(dataset, init=init, batch=batch_size, seed=seed, device=where)
-
-    _run("mfm", make, data, root, output, (max_minutes, steps), device, resume)
+    options = {"batch": batch_size, "seed": seed, "init": init, "resume": resume}
+    _run("train_mfm", data, root, output, (max_minutes, steps), device, options)
 
 
 def train_unet(
@@ -106,56 +93,50 @@ def train_unet(
     resume: Resume = False,
 ) -> None:
     """Train the remover, against an identity encoder and for a medical one."""
-
-    def make(dataset: Dataset, where: str) -> Task:
-        from mami_core.training.unet import RemoverTask
-        from mami_core.weights import load
-
-        return RemoverTask(
-            dataset,
-            load(encoder),
-            load(medical),
-            init=init,
-            batch=batch_size,
-            seed=seed,
-            device=where,
-        )
-
-    _run("unet", make, data, root, output, (max_minutes, steps), device, resume)
+    options = {
+        "batch": batch_size,
+        "seed": seed,
+        "init": init,
+        "resume": resume,
+        "encoder": encoder,
+        "medical": medical,
+    }
+    _run("train_unet", data, root, output, (max_minutes, steps), device, options)
 
 
 def _run(
     name: str,
-    make: Callable[[Any, str], Any],
     data: list[str],
     root: Path | None,
     output: Path | None,
     budget: tuple[float | None, int | None],
     device: Device,
-    resume: bool,
+    options: dict[str, Any],
 ) -> None:
     """Open the data, train, say where the weights are; bad input is one line and exit 2."""
     import torch
 
-    from mami_core.data import Dataset, DatasetError, open_dataset
-    from mami_core.training import Budget, TrainingError, train
+    from mami_core import training
+    from mami_core.data import DatasetError, open_dataset
     from mami_core.weights import WeightsError
 
     minutes, steps = budget
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
-    folder = output or Path(f"train-{name}")
+    folder = output or Path(f"deid-{name.replace('_', '-')}")
     try:
         where = device.value
         if device is Device.auto:
             where = "cuda" if torch.cuda.is_available() else "cpu"
         elif device is Device.cuda and not torch.cuda.is_available():
-            raise TrainingError("--device cuda: no usable GPU; use --device cpu")
-        dataset = Dataset.join([open_dataset(spec, root) for spec in data])
-        task = make(dataset, where)
-        typer.echo(f"{task.start}; output in {folder if output is None else '--output'}")
-        path = train(task, Budget(minutes, steps), folder, resume=resume)
-    except (DatasetError, TrainingError, WeightsError) as error:
-        typer.echo(f"deid train-{name}: {error}", err=True)
+            raise training.TrainingError("--device cuda: no usable GPU; use --device cpu")
+        sets = [open_dataset(spec, root) for spec in data]
+        if output is None:
+            typer.echo(f"output in ./{folder}")
+        path = getattr(training, name)(
+            sets, folder, max_minutes=minutes, steps=steps, device=where, **options
+        )
+    except (DatasetError, training.TrainingError, WeightsError) as error:
+        typer.echo(f"deid: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(f"weights: {path.name}, log: log.jsonl")
+    typer.echo(f"weights: {path.name}, log: {training.LOG}")

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from mami_core.training.loop import Budget, Task, TrainingError, train
+from mami_core.training.loop import LOG, Budget, Task, TrainingError, train
+from mami_core.training.mami import train_mami
+from mami_core.training.mfm import train_mfm
+from mami_core.training.unet import train_unet
 
-__all__ = ["Budget", "Task", "TrainingError", "train"]
+__all__ = [
+    "LOG",
+    "Budget",
+    "Task",
+    "TrainingError",
+    "train",
+    "train_mami",
+    "train_mfm",
+    "train_unet",
+]

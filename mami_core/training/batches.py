@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,29 @@ HELD_BYTES = 4 * 1024**3
 SHARES = {"xray": 0.62, "fundus": 0.26, "ct": 0.12}
 OTHER_SHARE = 0.2
 
+#: What the networks learn of: by modality, the region that each body part of a table belongs to.
+#: Other body parts are other pictures, and stay out.
+REGIONS = {
+    "xray": {"": "chest", "chest": "chest", "thorax": "chest"},
+    "fundus": {"": "eye", "eye": "eye", "retina": "eye"},
+    "ct": {
+        "": "chest",
+        "chest": "chest",
+        "thorax": "chest",
+        "lung": "chest",
+        "head": "head",
+        "headneck": "head",
+        "brain": "head",
+    },
+}
+
 #: Sets whose people with one image become impostors of the risk figures (half of them, by hash).
 COHORT_SOURCES = ("nih", "kermany")
+
+
+def stored(image: int) -> int:
+    """Side of the pictures that crops of `image` pixels are drawn from: 256 for 224."""
+    return round(image * 8 / 7)
 
 
 class Pictures:
@@ -65,7 +86,9 @@ class Pool:
 
 
 def _some(lists: list[list[int]], count: int, draws: Draws) -> list[list[int]]:
-    chosen = draws.choice.choice(len(lists), min(count, len(lists)), replace=False) if lists else []
+    if not lists:
+        return []
+    chosen = draws.choice.choice(len(lists), min(count, len(lists)), replace=False)
     return [lists[index] for index in chosen]
 
 
@@ -80,20 +103,30 @@ def held_out(records: Sequence[Record]) -> list[bool]:
     ]
 
 
-def for_training(dataset: Dataset, split: str = "train") -> Dataset:
-    """The part of a data set that a training may see.
+def region_of(record: Record) -> str | None:
+    """The region of a training image, None where it is not one that the networks learn of."""
+    return REGIONS.get(record.modality or "", {}).get(record.body_part)
+
+
+def parts(dataset: Dataset, modalities: Collection[str]) -> tuple[Dataset, Dataset]:
+    """The images of `modalities` that a training may see, and those it is judged on (maybe none).
 
     Raises
     ------
     TrainingError
-        Where nothing is left.
+        Where there is nothing to train on.
     """
-    part = dataset.select(lambda record: record.split == split and record.modality is not None)
-    out = iter(held_out(part.records))
-    part = part.select(lambda _record: not next(out))
-    if not len(part):
-        raise TrainingError(f"the data has no images of a known modality in split '{split}'")
-    return part
+    known = dataset.select(lambda r: r.modality in modalities and region_of(r) is not None)
+    train = known.select(lambda record: record.split == "train")
+    out = iter(held_out(train.records))
+    train = train.select(lambda _record: not next(out))
+    if not len(train):
+        names = ", ".join(sorted(modalities))
+        raise TrainingError(
+            f"no image in split 'train' is of {names}, of a region that the networks know; "
+            "name modality and body_part in the manifest"
+        )
+    return train, known.select(lambda record: record.split == "val")
 
 
 def pools(records: Sequence[Record]) -> dict[str, Pool]:

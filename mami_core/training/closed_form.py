@@ -1,7 +1,8 @@
 """Whitening in closed form: the identity head fitted without a gradient step.
 
-Features of all depths, scaled block by block, reduced by PCA and whitened by the within-patient covariance
-(WCCN). The head is one linear map, so that the identity stays the mean of the patch tokens.
+Features of all depths, scaled block by block, reduced by PCA and whitened by the within-patient
+covariance (WCCN). The head is one linear map, so that the identity stays the mean of the patch
+tokens; where its zero lies is a linear map of the pseudo modalities' probabilities.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +18,22 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SHRINK = 0.3
+RIDGE = 0.01
 MOST_FOR_PCA = 4000
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """``features @ weight.T + bias``, weight ``(D, P)``."""
+    """``features @ weight.T + bias + modality @ centre.T``; weight ``(D, P)``, centre ``(D, L)``."""
 
     weight: Array
     bias: Array
+    centre: Array
 
 
 def whiten(
     features: NDArray[np.floating],
+    modality: NDArray[np.floating],
     persons: Sequence[tuple[str, str]],
     blocks: Sequence[int],
     size: int,
@@ -37,6 +42,8 @@ def whiten(
 
     Parameters
     ----------
+    modality
+        Probabilities over the pseudo modalities, ``(n, L)``.
     blocks
         Widths of the parts that P consists of; each is scaled to unit mean square.
     size
@@ -51,7 +58,7 @@ def whiten(
     scale = np.concatenate(
         [
             np.full(high - low, 1.0 / np.sqrt((centred[:, low:high] ** 2).mean() + 1e-12))
-            for low, high in zip(edges, edges[1:], strict=False)
+            for low, high in pairwise(edges)
         ]
     )
     centred *= scale
@@ -62,10 +69,26 @@ def whiten(
     axes[: min(size, len(components))] = components[:size]
     inverse_root = _inverse_root(_within(centred @ axes.T, persons, size))
     weight = (inverse_root @ axes) * scale
-    middle = np.mean([means[name] for name in names], axis=0)
-    spread = ((rows - middle) @ weight.T).std()
-    weight = weight / max(float(spread), 1e-12)
-    return Whitening(weight, -(weight @ middle))
+    weight = weight / max(float((centred / scale @ weight.T).std()), 1e-12)
+    where = np.stack([weight @ means[name] for name in source])
+    bias, centre = _middles(where, np.asarray(modality, dtype=np.float64), source)
+    return Whitening(weight, -bias, -centre)
+
+
+def _middles(where: Array, modality: Array, source: NDArray[np.str_]) -> tuple[Array, Array]:
+    """Each image's set mean ``(n, D)`` as a ridge regression on its modality; sets weigh alike."""
+    count = {name: int((source == name).sum()) for name in set(source)}
+    heavy = np.array([1.0 / count[name] for name in source])[:, None] / len(count)
+    middle = (heavy * where).sum(axis=0)
+    level = (heavy * modality).sum(axis=0)
+    apart = modality - level
+    covariance = apart.T @ (heavy * apart)
+    # M is a point in a simplex: its covariance has rank L - 1 at most.
+    ridge = RIDGE * np.trace(covariance) / len(covariance) + 1e-9
+    slope = np.linalg.solve(
+        covariance + ridge * np.eye(len(covariance)), apart.T @ (heavy * (where - middle))
+    ).T
+    return middle - slope @ level, slope
 
 
 def _within(rows: Array, persons: Sequence[tuple[str, str]], size: int) -> Array:

@@ -1,16 +1,18 @@
 """The one training loop: time-boxed, resumable, logged.
 
-Every random draw of a step is a function of (seed, step) alone, so that a checkpoint needs no state of a
-random generator: parameters, optimiser and step number are all there is. With a fixed number of steps a
-resumed run equals an uninterrupted one bit for bit on one CPU; with a time limit the learning rate follows the
-clock, and it can not.
+Every random draw of a step is a function of (seed, step) alone, so that a checkpoint needs no state
+of a random generator: parameters, buffers, optimiser and step number are all there is. With a fixed
+number of steps a resumed run equals an uninterrupted one bit for bit on one CPU; with a time limit
+the learning rate follows the clock, and it can not.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +23,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-STATE, FINAL, LOG = "state.safetensors", "last.safetensors", "log.jsonl"
+STATE, LOG = "state.safetensors", "log.jsonl"
 WARM_UP, SAVE_EVERY, CLIP = 40, 100, 5.0
 
 
@@ -35,16 +37,20 @@ class Task(Protocol):
     Attributes
     ----------
     kind
-        As in `mami_core.weights`.
-    model
-        The network, on its device.
+        As in `mami_core.weights`; the weights file is named for it.
     identity
         What a resumed run must share with the first: a digest of data and options.
+    start
+        Where the weights start, one line.
     """
 
     kind: str
-    model: nn.Module
     identity: str
+    start: str
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, on its device."""
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW, each with its peak learning rate ``lr``."""
@@ -53,7 +59,7 @@ class Task(Protocol):
         """Loss of a step, a pure function of parameters and `step`, and figures for the log."""
 
     def facts(self) -> dict[str, Any]:
-        """Fit in closed form what gradients do not, and say what has to be known with the weights."""
+        """Fit in closed form what gradients do not; what has to be known with the weights."""
 
 
 @dataclass(frozen=True)
@@ -75,28 +81,35 @@ class Budget:
         return min(1.0, max(shares))
 
 
-def train(task: Task, budget: Budget, output: Path, *, resume: bool = False) -> Path:
+def train(make: Callable[[], Task], budget: Budget, output: Path, *, resume: bool = False) -> Path:
     """Train, and write the weights.
 
     Parameters
     ----------
+    make
+        Builds the task; not called where `output` can not be used.
     output
-        Gets `LOG`, `STATE` (for `resume`) and, at the end, `FINAL`.
+        A private folder; gets `LOG`, `STATE` (every `SAVE_EVERY` steps, for `resume`) and, at the
+        end, ``<kind>.safetensors``.
 
     Returns
     -------
-    The path of `FINAL`.
+    The path of the weights.
 
     Raises
     ------
     TrainingError
-        The folder holds another training, or the loss left the numbers.
+        The folder is in use or holds another training, or the loss left the numbers.
     """
     from mami_core.weights import save as save_weights
 
+    _claim(output, resume=resume)
+    task = make()
+    tqdm.write(task.start, file=sys.stderr)
     optimiser = torch.optim.AdamW(task.groups(), weight_decay=0.05)
     peaks = [group["lr"] for group in optimiser.param_groups]
-    step, before = _begin(task, optimiser, output, resume=resume)
+    step, before = _restored(task, optimiser, output)
+    _cut_log(output / LOG, step)
     start = time.monotonic()
     seconds = before
     task.model.train()
@@ -110,6 +123,7 @@ def train(task: Task, budget: Budget, output: Path, *, resume: bool = False) -> 
             step += 1
             last, seconds = seconds, before + time.monotonic() - start
             log.write(json.dumps({"step": step, "seconds": round(seconds, 1), **figures}) + "\n")
+            log.flush()
             bar.set_postfix(loss=f"{figures['loss']:.3f}", refresh=False)
             bar.update(1 if budget.steps else min(seconds - last, bar.total - bar.n))
             if step % SAVE_EVERY == 0:
@@ -118,7 +132,7 @@ def train(task: Task, budget: Budget, output: Path, *, resume: bool = False) -> 
     task.model.eval()
     with torch.no_grad():
         facts = task.facts()
-    path = output / FINAL
+    path = output / f"{task.kind}.safetensors"
     save_weights(path, task.kind, task.model, {**facts, "steps": step})
     return path
 
@@ -140,20 +154,26 @@ def _step(task: Task, optimiser: torch.optim.Optimizer, step: int) -> dict[str, 
     return {"loss": round(loss.item(), 5)} | {k: round(v, 5) for k, v in figures.items()}
 
 
-def _begin(
-    task: Task, optimiser: torch.optim.Optimizer, output: Path, *, resume: bool
-) -> tuple[int, float]:
-    """Step and seconds to go on from."""
+def _claim(output: Path, *, resume: bool) -> None:
+    if output.exists() and not output.is_dir():
+        raise TrainingError("the output is a file; name a folder")
+    if not resume and output.is_dir() and any(output.iterdir()):
+        raise TrainingError("the output folder is not empty; add --resume or choose another")
+    # Private, since weights remember what they were trained on.
+    output.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Drop the lines of steps after the last checkpoint: they are about to be made again."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text("".join(lines[:step]), encoding="utf-8")
+
+
+def _restored(task: Task, optimiser: torch.optim.Optimizer, output: Path) -> tuple[int, float]:
+    """Step and seconds to go on from: 0 where no checkpoint was reached."""
     path = output / STATE
-    if not resume:
-        if path.exists():
-            raise TrainingError(
-                "the output folder holds a training; add --resume or choose another"
-            )
-        output.mkdir(parents=True, exist_ok=True)
-        return 0, 0.0
     if not path.is_file():
-        output.mkdir(parents=True, exist_ok=True)
         return 0, 0.0
     try:
         with safe_open(path, framework="pt") as file:

@@ -52,6 +52,22 @@ def soft_triplet(vectors: Tensor, identity: Tensor) -> Tensor:
     return functional.softplus(farthest[usable] - nearest[usable]).mean()
 
 
+def order_loss(
+    mated: Tensor, nearest: Tensor, *, margin: float = 0.05, steepness: float = 12.0
+) -> Tensor:
+    """What is to be paid where a picture is more like its own person than like others, ``(B,)``.
+
+    A smooth hinge: about ``2 (mated - nearest + margin)`` where the own person is ahead, 0 where
+    the others are. Levels of similarity do not matter to a ranking, and not to it.
+
+    Parameters
+    ----------
+    mated, nearest
+        ``(B,)``: similarity to the own person, and to the nearest others.
+    """
+    return 2.0 * functional.softplus(steepness * (mated - nearest + margin)) / steepness
+
+
 def masked_bce(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:
     """Binary cross-entropy over known labels.
 

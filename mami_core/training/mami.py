@@ -1,12 +1,14 @@
 """The identity encoder's training (paper, sections 3.4 and 4.1, preset `small` for little data).
 
-Batches of one modality; pairs of images of one identity, two augmented views where there is one image. The
-head starts from whitening in closed form and is whitened again at the end: gradients make the features better and
-the head narrower, so that the closed form has the last word.
+Batches of one modality; pairs of images of one identity, two augmented views where there is one
+image. The head starts from whitening in closed form and is whitened again at the end: gradients
+make the features better and the head narrower, so that the closed form has the last word.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,72 +18,112 @@ from torch import Tensor
 from torch.nn import functional
 
 from mami_core.data import Dataset, Record
-from mami_core.models.encoder import SIZES, MaMI
+from mami_core.models.encoder import SIZES, Config, MaMI
 from mami_core.training.augment import views
-from mami_core.training.batches import Pictures, digest, draw_modality, for_training, pools
+from mami_core.training.batches import (
+    REGIONS,
+    Pictures,
+    digest,
+    draw_modality,
+    parts,
+    pools,
+    region_of,
+    stored,
+)
 from mami_core.training.closed_form import whiten
 from mami_core.training.draws import Draws
-from mami_core.training.loop import TrainingError
+from mami_core.training.loop import Budget, TrainingError, train
 from mami_core.training.losses import paired_info_nce, partners, soft_triplet
 from mami_core.training.start import begin, freeze_statistics
 
-STORED = 256  # side of the pictures that crops are drawn from
 TEMPERATURE, TRIPLET_SHARE, MODALITY_SHARE, TRIPLET_SCALE = 0.08, 0.3, 0.2, 5.0
 RATES = {"trunk": 1e-4, "head": 2e-4, "rest": 4e-4}
-#: Of the images the encoder was made for, this share is accepted by the rejection rule; and the margin.
+#: Of the images it was made for, the rejection rule accepts this share; and its margin.
 ACCEPTED, MARGIN = 0.998, 1.05
 
-#: Region by modality and set, where the body part of the table does not say it in our words.
-REGIONS = {"xray": "chest", "fundus": "eye", "ct": "chest"}
+
+def train_mami(
+    data: Sequence[Dataset],
+    output: Path,
+    *,
+    max_minutes: float | None = None,
+    steps: int | None = None,
+    batch: int = 18,
+    seed: int = 0,
+    device: str = "cpu",
+    init: str = "imagenet",
+    resume: bool = False,
+    config: Config = SIZES["tiny"],
+) -> Path:
+    """Train the identity encoder on the `train` split; write ``OUTPUT/mami.safetensors``.
+
+    Parameters
+    ----------
+    batch
+        People a step, two pictures each.
+    init
+        ``imagenet``, ``none``, or weights of an encoder (a bundled name or a path).
+
+    Returns
+    -------
+    The path of the weights.
+
+    Raises
+    ------
+    TrainingError, mami_core.data.DatasetError, mami_core.weights.WeightsError
+        One line: what is wrong and what to do.
+    """
+
+    def task() -> EncoderTask:
+        joined = Dataset.join(data)
+        return EncoderTask(joined, config, init=init, batch=batch, seed=seed, device=device)
+
+    return train(task, Budget(max_minutes, steps), output, resume=resume)
 
 
 def class_of(record: Record) -> str:
     """The ``modality/region`` of a training image."""
-    head = record.modality == "ct" and "head" in record.body_part
-    return f"{record.modality}/{'head' if head else REGIONS[record.modality or '']}"
+    return f"{record.modality}/{region_of(record)}"
 
 
 class EncoderTask:
-    """A `Task`: MaMI of size `tiny` on all modalities of a data set."""
+    """A `Task`: MaMI on all modalities of a data set."""
 
     kind = "mami"
 
     def __init__(
         self,
         dataset: Dataset,
+        config: Config,
         *,
-        init: str = "imagenet",
-        batch: int = 18,
-        seed: int = 0,
-        device: str = "cpu",
+        init: str,
+        batch: int,
+        seed: int,
+        device: str,
     ) -> None:
         torch.manual_seed(seed)
         self.seed, self.batch, self.device = seed, batch, device
-        self.model = MaMI(SIZES["tiny"])
-        self.start = begin(self.model, init)
-        self.model.to(device)
-        known = dataset.select(lambda record: record.modality in REGIONS)
-        self.val = known.select(lambda record: record.split == "val")
-        self.data = for_training(known)
+        self.data, self.val = parts(dataset, REGIONS)
         self.pools = pools(self.data.records)
         if all(len(pool.several) + len(pool.single) < 2 for pool in self.pools.values()):
             raise TrainingError("the data shows one person only; identity needs two or more")
-        self.pictures = Pictures(self.data, STORED)
-        self.classes = [
-            self.model.config.classes.index(class_of(record)) for record in self.data.records
-        ]
-        self.identity = digest(self.data.records, ("mami", seed, batch, init))
+        self.model = MaMI(config)
+        self.start = begin(self.model, self.kind, init)
+        self.model.to(device)
+        self.pictures = Pictures(self.data, stored(config.image))
+        self.classes = [config.classes.index(class_of(record)) for record in self.data.records]
+        self.identity = digest(self.data.records, ("mami", seed, batch, init, config))
         if init == "imagenet":
             with torch.no_grad():
-                self._whiten(self._pooled(self.data))
+                self._whiten(*self._seen(self.data))
 
     def groups(self) -> list[dict[str, Any]]:
         """The trunk moves slowly, the whitened head less so, what starts from nothing most."""
-        parts: dict[str, list[Tensor]] = {name: [] for name in RATES}
+        groups: dict[str, list[Tensor]] = {name: [] for name in RATES}
         for name, parameter in self.model.named_parameters():
             part = name.split(".")[0]
-            parts[part if part in RATES else "rest"].append(parameter)
-        return [{"params": parts[name], "lr": rate} for name, rate in RATES.items()]
+            groups[part if part in RATES else "rest"].append(parameter)
+        return [{"params": groups[name], "lr": rate} for name, rate in RATES.items()]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """InfoNCE over pairs, soft-margin batch-hard triplet, modality."""
@@ -116,62 +158,64 @@ class EncoderTask:
 
     def facts(self) -> dict[str, Any]:
         """Whiten the head again, and find the rejection rule."""
-        pooled = self._pooled(self.data)
-        self._whiten(pooled)
-        val = self._pooled(self.val) if len(self.val) else pooled
-        records = self.val.records if len(self.val) else self.data.records
+        pooled, weights = self._seen(self.data)
+        self._whiten(pooled, weights)
+        judged = self.val if len(self.val) else self.data
         return {
             "reject": rejection(
                 pooled,
                 [class_of(record) for record in self.data.records],
-                val,
-                [class_of(record) for record in records],
+                self._seen(self.val)[0] if len(self.val) else pooled,
+                [class_of(record) for record in judged.records],
             ),
-            "classes": list(self.model.config.classes),
+            "judged_on": "val" if len(self.val) else "train",
         }
 
-    def _pooled(self, dataset: Dataset) -> NDArray[np.float64]:
-        """Features before the head, of the pictures as they are."""
-        size = self.model.config.image
-        pictures = Pictures(dataset, size)
+    def _seen(self, dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Features before the head and pseudo modalities, of the pictures as they are."""
+        pictures = Pictures(dataset, self.model.config.image)
         self.model.eval()
-        rows = [
-            self.model(
-                pictures.batch(range(at, min(at + 32, len(dataset)))).to(self.device)
-            ).pooled.cpu()
+        seen = [
+            self.model(pictures.batch(range(at, min(at + 32, len(dataset)))).to(self.device))
             for at in range(0, len(dataset), 32)
         ]
         self.model.train()
-        return torch.cat(rows).double().numpy()
+        pooled = torch.cat([one.pooled for one in seen]).cpu()
+        weights = torch.cat([one.weights for one in seen]).cpu()
+        return pooled.double().numpy(), weights.double().numpy()
 
-    def _whiten(self, pooled: NDArray[np.float64]) -> None:
+    def _whiten(self, pooled: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
         config = self.model.config
-        channels = self.model.trunk.feature_info.channels()
+        channels: list[int] = self.model.trunk.feature_info.channels()  # type: ignore[operator, union-attr]
         persons = [
             (record.source, f"{record.patient}/{record.subject}") for record in self.data.records
         ]
-        found = whiten(pooled, persons, (*channels, config.width), config.features)
+        found = whiten(pooled, weights, persons, (*channels, config.width), config.features)
         self.model.head.weight.copy_(torch.from_numpy(found.weight))
         self.model.head.bias.copy_(torch.from_numpy(found.bias))
+        self.model.centre.weight.copy_(torch.from_numpy(found.centre))
 
 
 def rejection(
-    train: NDArray[np.float64],
-    train_classes: list[str],
-    val: NDArray[np.float64],
-    val_classes: list[str],
+    fitted: NDArray[np.float64],
+    fitted_classes: list[str],
+    judged: NDArray[np.float64],
+    judged_classes: list[str],
 ) -> dict[str, dict[str, Any]]:
     """By class: mean and spread of the pooled features, and the distance up to which it is ours.
 
-    The distance is the root mean square of the features' deviations in units of their spread.
+    The distance is the root mean square of the features' deviations in units of their spread. A
+    class without judged images takes its limit from the fitted ones.
     """
     rules = {}
-    for name in sorted(set(train_classes)):
-        rows = train[[label == name for label in train_classes]]
-        mean, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-3
-        judged = val[[label == name for label in val_classes]]
-        judged = judged if len(judged) else rows
-        distance = np.sqrt((((judged - mean) / spread) ** 2).mean(axis=1))
+    for name in sorted(set(fitted_classes)):
+        rows = fitted[[label == name for label in fitted_classes]]
+        mean = rows.mean(axis=0)
+        # Features that hardly vary in a class would outvote all others, so spreads have a floor.
+        spread = rows.std(axis=0) + 0.1 * rows.std() + 1e-6
+        seen = judged[[label == name for label in judged_classes]]
+        seen = seen if len(seen) else rows
+        distance = np.sqrt((((seen - mean) / spread) ** 2).mean(axis=1))
         rules[name] = {
             "mean": [round(float(value), 5) for value in mean],
             "spread": [round(float(value), 5) for value in spread],

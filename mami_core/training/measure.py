@@ -120,7 +120,8 @@ def outer_rank1(
 
     Returns
     -------
-    The estimate and the number of people, by source; sources where nobody has two units are left out.
+    The estimate and the number of people, by source; sources where nobody has two units are left
+    out.
     """
     keep = usable(records)
     found, people = {}, {}

@@ -1,9 +1,12 @@
-"""The medical encoder's training: findings with masked labels, and key features that survive augmentation."""
+"""The medical encoder's training: findings with masked labels, and key features that survive
+augmentation."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +19,49 @@ from mami_core.data import Dataset, Record
 from mami_core.evaluation import auc
 from mami_core.models.mfm import MedicalConfig, MedicalEncoder
 from mami_core.training.augment import views
-from mami_core.training.batches import Pictures, digest, draw_modality, for_training
+from mami_core.training.batches import Pictures, digest, draw_modality, parts, stored
 from mami_core.training.draws import Draws
-from mami_core.training.loop import TrainingError
+from mami_core.training.loop import Budget, TrainingError, train
 from mami_core.training.losses import masked_bce
 from mami_core.training.start import begin, freeze_statistics
 
-STORED = 256
 RATES = {"trunk": 2e-4, "rest": 1e-3}
 CONTRAST_SHARE, TEMPERATURE = 0.1, 0.2
-#: A finding is learned from this many positives in `train`, given as many as that in `val`.
-FEWEST_TRAIN, FEWEST_VAL = 30, 15
+#: A finding is learned from so many positive images in `train`, given so many in `val`.
+FEWEST = (30, 15)
 MODALITIES = ("xray", "fundus")
+
+
+def train_mfm(
+    data: Sequence[Dataset],
+    output: Path,
+    *,
+    max_minutes: float | None = None,
+    steps: int | None = None,
+    batch: int = 24,
+    seed: int = 0,
+    device: str = "cpu",
+    init: str = "imagenet",
+    resume: bool = False,
+    config: MedicalConfig = MedicalConfig(()),  # noqa: B008 - frozen
+) -> Path:
+    """Train the medical encoder on the `train` split; write ``OUTPUT/mfm.safetensors``.
+
+    Parameters
+    ----------
+    batch
+        Images a step.
+    config
+        Sizes; its findings are replaced by those that the data can teach.
+
+    See `train_mami` for the other parameters, the result and the errors.
+    """
+
+    def task() -> MedicalTask:
+        joined = Dataset.join(data)
+        return MedicalTask(joined, config, init=init, batch=batch, seed=seed, device=device)
+
+    return train(task, Budget(max_minutes, steps), output, resume=resume)
 
 
 class MedicalTask:
@@ -38,36 +72,30 @@ class MedicalTask:
     def __init__(
         self,
         dataset: Dataset,
+        config: MedicalConfig,
         *,
-        init: str = "imagenet",
-        batch: int = 24,
-        seed: int = 0,
-        device: str = "cpu",
-        fewest: tuple[int, int] = (FEWEST_TRAIN, FEWEST_VAL),
+        init: str,
+        batch: int,
+        seed: int,
+        device: str,
     ) -> None:
         torch.manual_seed(seed)
         self.seed, self.batch, self.device = seed, batch, device
-        known = dataset.select(lambda record: record.modality in MODALITIES)
-        self.data = for_training(known)
-        self.val = known.select(lambda record: record.split == "val")
-        self.findings = learnable(self.data.records, self.val.records, fewest)
-        if not self.findings:
-            raise TrainingError(
-                f"no finding has {fewest[0]} positive images in `train` and {fewest[1]} in `val`"
-            )
+        self.data, self.val = parts(dataset, MODALITIES)
+        self.findings = learnable(self.data.records, self.val.records)
         self.labels = table(self.data.records, self.findings)
         share = np.clip(np.nanmean(self.labels, axis=0), 1e-3, 1.0 - 1e-3)
         weight = np.clip((1.0 - share) / share, 0.3, 8.0) ** 0.5
         self.weight = torch.from_numpy(weight.astype(np.float32)).to(device)
-        self.model = MedicalEncoder(MedicalConfig(self.findings))
-        self.start = begin(self.model, init)
+        self.model = MedicalEncoder(replace(config, findings=self.findings))
+        self.start = begin(self.model, self.kind, init)
         self.model.to(device)
-        self.pictures = Pictures(self.data, STORED)
+        self.pictures = Pictures(self.data, stored(config.image))
         self.by_modality = {
             name: [i for i, record in enumerate(self.data.records) if record.modality == name]
             for name in sorted({record.modality or "" for record in self.data.records})
         }
-        self.identity = digest(self.data.records, ("mfm", seed, batch, init, self.findings))
+        self.identity = digest(self.data.records, ("mfm", seed, batch, init, self.model.config))
 
     def groups(self) -> list[dict[str, Any]]:
         """The trunk moves slowly."""
@@ -98,19 +126,24 @@ class MedicalTask:
         part = self.val if len(self.val) else self.data
         logits, keys = self._seen(part)
         labels = table(part.records, self.findings)
-        held = {}
+        slope, offset = self.model.get_buffer("slope"), self.model.get_buffer("offset")
+        held: dict[str, dict[str, float]] = {}
         for index, name in enumerate(self.findings):
             known = ~np.isnan(labels[:, index])
-            truth, scores = labels[known, index], logits[known, index]
-            slope, offset = platt(scores, truth)
-            self.model.slope[index], self.model.offset[index] = slope, offset
-            found = auc(scores[truth == 1].astype(float), scores[truth == 0].astype(float))
-            held[name] = {
-                "positives": int(truth.sum()),
-                "images": int(known.sum()),
-                "auc": round(float(found), 4),
-            }
-        return {"zero": utility_zero(keys, part.records), "val": held}
+            truth, scores = labels[known, index], logits[known, index].astype(np.float64)
+            held[name] = {"positives": int(truth.sum()), "images": int(known.sum())}
+            if 0 < truth.sum() < len(truth):
+                slope[index], offset[index] = platt(scores, truth)
+                held[name]["auc"] = round(auc(scores[truth == 1], scores[truth == 0]), 4)
+        zero = utility_zero(keys, part.records)
+        if set(zero) != set(self.by_modality):
+            # `val` may be one person of a modality, who can not be compared with another.
+            zero = utility_zero(self._seen(self.data)[1], self.data.records) | zero
+        return {
+            "zero": zero,
+            "judged_on": "val" if len(self.val) else "train",
+            "findings_val": held,
+        }
 
     def _seen(self, dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         pictures = Pictures(dataset, self.model.config.image)
@@ -128,20 +161,33 @@ def named(record: Record, finding: str) -> str:
     return f"{record.modality}:{finding}"
 
 
-def learnable(
-    train: Sequence[Record], val: Sequence[Record], fewest: tuple[int, int]
-) -> tuple[str, ...]:
-    """Findings with enough positive images (and some negative ones) in both splits."""
-    there = set()
-    for number, (records, least) in enumerate(zip((train, val), fewest, strict=True)):
-        counts = Counter(
-            (named(record, finding), int(value))
-            for record in records
-            for finding, value in record.findings.items()
+def learnable(train: Sequence[Record], val: Sequence[Record]) -> tuple[str, ...]:
+    """Findings with enough positive and some negative images in both splits.
+
+    Where no finding has that many, those with one of each in `train`: a small set is better than
+    none.
+
+    Raises
+    ------
+    TrainingError
+        Where no finding is both present and absent in `train`.
+    """
+    enough = _frequent(train, FEWEST[0]) & _frequent(val, FEWEST[1]) or _frequent(train, 1)
+    if not enough:
+        raise TrainingError(
+            "no finding is present in one `train` image and absent in another; "
+            "give labels in the manifest, or the archive's table of findings"
         )
-        enough = {n for n, value in counts if counts[n, 1] >= least and counts[n, 0] > 0 and value}
-        there = enough if number == 0 else there & enough
-    return tuple(sorted(there))
+    return tuple(sorted(enough))
+
+
+def _frequent(records: Sequence[Record], least: int) -> set[str]:
+    counts = Counter(
+        (named(record, finding), int(value))
+        for record in records
+        for finding, value in record.findings.items()
+    )
+    return {name for name, _ in counts if counts[name, 1] >= least and counts[name, 0] > 0}
 
 
 def table(records: Sequence[Record], findings: Sequence[str]) -> NDArray[np.float32]:
@@ -156,7 +202,7 @@ def table(records: Sequence[Record], findings: Sequence[str]) -> NDArray[np.floa
 
 
 def platt(scores: NDArray[np.floating], truth: NDArray[np.floating]) -> tuple[float, float]:
-    """Slope (never negative) and offset that make ``sigmoid(slope * score + offset)`` calibrated."""
+    """Slope (never negative) and offset of the calibrated ``sigmoid(slope * score + offset)``."""
     from sklearn.linear_model import LogisticRegression
 
     fitted = LogisticRegression(C=1e3).fit(scores[:, None], truth)

@@ -24,7 +24,7 @@ _LATER = {
 }
 
 
-def begin(model: nn.Module, init: str) -> str:
+def begin(model: nn.Module, kind: str, init: str) -> str:
     """Set a network's first weights.
 
     Parameters
@@ -42,11 +42,12 @@ def begin(model: nn.Module, init: str) -> str:
         return _imagenet(model)
     from mami_core.weights import load
 
-    held = load(init).model.state_dict()
-    own = model.state_dict()
+    given = load(init)
+    if given.kind != kind:
+        raise TrainingError("the weights given with --init are those of another kind of network")
+    held, own = given.model.state_dict(), model.state_dict()
+    # Heads of other findings do not fit, and start anew.
     fitting = {k: v for k, v in held.items() if k in own and v.shape == own[k].shape}
-    if not fitting:
-        raise TrainingError("the weights given with --init fit no part of this network")
     model.load_state_dict(fitting, strict=False)
     return f"starting from given weights ({len(fitting)} of {len(own)} tensors fit)"
 

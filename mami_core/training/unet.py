@@ -1,13 +1,16 @@
 """The remover's training (paper, section 4.4): identity similarity down, medical similarity up.
 
-Level losses are blind to ranking, so the identity term is about order: the protected picture has to be less
-like its own person than like the nearest others. A code draws a decoy, a direction among identities, towards
-which the picture moves. The encoders stay as they are; that only fixed attackers are met so far stands in the card.
+Level losses are blind to ranking, so the identity term is about order: the protected picture has to
+be less like its own person than like the nearest others. A code draws a decoy, a direction among
+identities, towards which the picture moves. The encoders stay as they are: only fixed attackers are
+met.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +22,13 @@ from mami_core.data import Dataset
 from mami_core.models.encoder import MaMI
 from mami_core.models.mfm import MedicalEncoder
 from mami_core.models.remover import Remover, RemoverConfig
-from mami_core.training.batches import Pictures, digest, draw_modality, for_training
+from mami_core.training.batches import Pictures, digest, draw_modality, parts
 from mami_core.training.draws import Draws
-from mami_core.training.loop import TrainingError
+from mami_core.training.loop import Budget, TrainingError, train
+from mami_core.training.losses import order_loss
 from mami_core.training.measure import Curve, strength_curve
 from mami_core.training.start import begin
-from mami_core.weights import Weights
+from mami_core.weights import Weights, load
 
 RATE = 1.5e-3
 #: (modality, region) that the remover can learn, given both encoders know the modality.
@@ -32,6 +36,43 @@ PAIRS = {"xray": "chest", "fundus": "eye"}
 KEEP, KEEP_FINDING = 0.93, 0.05
 NEAREST = 20
 LEAST_UTILITY = 0.9
+
+
+def train_unet(
+    data: Sequence[Dataset],
+    output: Path,
+    *,
+    max_minutes: float | None = None,
+    steps: int | None = None,
+    batch: int = 12,
+    seed: int = 0,
+    device: str = "cpu",
+    init: str = "none",
+    resume: bool = False,
+    encoder: str | Path = "mami_tiny",
+    medical: str | Path = "mfm_tiny",
+    config: RemoverConfig = RemoverConfig(),  # noqa: B008 - frozen
+) -> Path:
+    """Train the remover on the `train` split; write ``OUTPUT/remover.safetensors``.
+
+    Parameters
+    ----------
+    batch
+        Images a step.
+    encoder, medical
+        What to hide from, and what to keep: bundled names or paths.
+
+    See `train_mami` for the other parameters, the result and the errors.
+    """
+
+    def task() -> RemoverTask:
+        judges = load(encoder), load(medical)
+        joined = Dataset.join(data)
+        return RemoverTask(
+            joined, *judges, config, init=init, batch=batch, seed=seed, device=device
+        )
+
+    return train(task, Budget(max_minutes, steps), output, resume=resume)
 
 
 @dataclass(frozen=True)
@@ -53,11 +94,12 @@ class RemoverTask:
         dataset: Dataset,
         encoder: Weights,
         medical: Weights,
+        config: RemoverConfig,
         *,
-        init: str = "none",
-        batch: int = 12,
-        seed: int = 0,
-        device: str = "cpu",
+        init: str,
+        batch: int,
+        seed: int,
+        device: str,
     ) -> None:
         torch.manual_seed(seed)
         self.seed, self.batch, self.device = seed, batch, device
@@ -72,21 +114,21 @@ class RemoverTask:
             for modality in self.zero
         }
         known = set(PAIRS) & set(self.zero)
-        self.dataset = dataset
-        data = for_training(dataset.select(lambda record: record.modality in known))
-        self.model: Remover = Remover(RemoverConfig())
+        if not known:
+            raise TrainingError("the medical encoder knows neither X-ray nor fundus photos")
+        data, self.val = parts(dataset, known)
+        self.model = Remover(config)
         # Cosine similarity is flat where nothing is changed: the start is a small edit.
         head = self.model.unet.segmentation_head[0]
         nn.init.normal_(head.weight, std=0.02)
-        self.start = begin(self.model, init)
+        self.start = begin(self.model, self.kind, init)
         self.model.to(device)
-        size = self.model.config.image
         self.parts = {
             name: data.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
             for name in sorted(known)
             if any(record.modality == name for record in data.records)
         }
-        self.pictures = {name: Pictures(part, size) for name, part in self.parts.items()}
+        self.pictures = {name: Pictures(part, config.image) for name, part in self.parts.items()}
         self.similar = {name: self._embedded(name) for name in self.parts}
         generator = torch.Generator().manual_seed(5)
         width = self.encoder.config.features
@@ -94,7 +136,7 @@ class RemoverTask:
             self.model.config.code, width, generator=generator, dtype=torch.float32
         ).to(device)
         hashes = (encoder.sha256, medical.sha256)
-        self.identity = digest(data.records, ("remover", seed, batch, init, *hashes))
+        self.identity = digest(data.records, ("remover", seed, batch, init, config, *hashes))
 
     def groups(self) -> list[dict[str, Any]]:
         """One group: all of the remover."""
@@ -113,7 +155,7 @@ class RemoverTask:
         edited = self.model(images, code, strength)
 
         mated, nearest, decoy = self._likeness(name, chosen, edited, code, draws)
-        hidden = functional.softplus(12.0 * (mated - nearest + 0.05)) / 6.0
+        hidden = order_loss(mated, nearest)
         identity = ((hidden + 0.3 * mated - 0.15 * decoy) * strength).mean()
         kept, moved = self._usefulness(name, images, edited)
         useful = 6.0 * functional.relu(KEEP - kept).mean()
@@ -136,15 +178,14 @@ class RemoverTask:
             "pairs": [[name, PAIRS[name]] for name in self.parts],
             "strength": min(strengths, default=1.0),
             "curve": {name: curve.as_dict() for name, curve in curves.items()},
+            "judged_on": "val" if curves else "nothing",
         }
 
     def curves(self) -> dict[str, Curve]:
         """One a modality that has `val` images."""
         found = {}
         for name in self.parts:
-            part = self.dataset.select(
-                lambda record, name=name: record.split == "val" and record.modality == name  # type: ignore[misc]
-            )
+            part = self.val.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
             if len(part):
                 found[name] = strength_curve(
                     self.model, self.encoder, self.medical, part, self.zero[name], seed=self.seed
