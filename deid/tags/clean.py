@@ -2,86 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydicom import DataElement, Dataset, FileDataset, Sequence
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
-from pydicom.dataset import FileMetaDataset
+from pydicom.datadict import tag_for_keyword
 from pydicom.tag import BaseTag
-from pydicom.uid import UID
 
-import deid
 from deid.tags.dates import shifted_date, shifted_datetime, shifted_pair, shifted_time
-from deid.tags.pseudonyms import Pseudonyms, Shift
-from deid.tags.tables import attribute_types, basic_profile, coded_concepts, technical
+from deid.tags.pseudonyms import Pseudonyms, is_standard
+from deid.tags.rules import Act, Rule, rule_for
+from deid.tags.statements import PixelFacts, file_meta, new_file, state
+from deid.tags.tables import coded_concepts, coding_schemes
+from deid.tags.values import dummy, empty, kept, listed, spelt, texts
 
-#: Our own root (from a UUID) for the file meta information.
-IMPLEMENTATION = "2.25.302914761530098145172986045193411752038"
-
-#: VRs that can not carry prose. DS, IS and AS are text, and are kept only if they read as what they say.
-_PLAIN = frozenset("CS DS IS AS FL FD SL SS SV UL US UV AT OB OD OF OL OV OW SQ".split())
-_NUMERIC = frozenset("FL FD SL SS SV UL US UV AT".split())
-_BULK = frozenset("OB OD OF OL OV OW".split())
-#: Bulk attributes that are a picture's own; any other could hold anything.
-_BULK_KEPT = frozenset(
-    "PixelData FloatPixelData DoubleFloatPixelData RedPaletteColorLookupTableData "
-    "GreenPaletteColorLookupTableData BluePaletteColorLookupTableData LUTData "
-    "SegmentedRedPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData "
-    "SegmentedBluePaletteColorLookupTableData".split()
-)
-_PIXELS = frozenset("PixelData FloatPixelData DoubleFloatPixelData".split())
-_CODE = re.compile(r"[A-Z0-9_ ]{0,16}")
-_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-_INTEGER = re.compile(r"\s*[+-]?\d{1,12}\s*")
-_AGE = re.compile(r"\d{3}[DWMY]")
-#: UIDs that name a composite object, whose pixels may be edited.
-_INSTANCES = frozenset(
-    "SOPInstanceUID ReferencedSOPInstanceUID MediaStorageSOPInstanceUID "
-    "ReferencedSOPInstanceUIDInFile SourceSOPInstanceUID FailedSOPInstanceUIDList".split()
-)
-_DUMMY = {
-    "PN": "ANONYMOUS",
-    "LO": "ANONYMIZED",
-    "SH": "ANONYMIZED",
-    "ST": "ANONYMIZED",
-    "LT": "ANONYMIZED",
-    "UT": "ANONYMIZED",
-    "UC": "ANONYMIZED",
-    "AE": "ANONYMIZED",
-    "CS": "ANONYMIZED",
-    "DA": "19000101",
-    "TM": "000000",
-    "DT": "19000101000000",
-    "AS": "000Y",
-    "DS": "0",
-    "IS": "0",
-    "UR": "urn:anonymized",
-}
 #: Deeper than any real object; what lies below goes.
 MAX_DEPTH = 64
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_TRANSFER_SYNTAXES = "1.2.840.10008.1.2"
 
-
-@dataclass(frozen=True)
-class PixelFacts:
-    """What was done to the pixels, for the attributes that have to tell it.
-
-    Attributes
-    ----------
-    text
-        ``clean``: searched, blanked, searched again; ``unknown``: not searched.
-    edited
-        The remover changed the picture.
-    text_blanked
-        Boxes were blanked.
-    """
-
-    text: str = "unknown"
-    edited: bool = False
-    text_blanked: bool = False
+#: An input data set, its copy, and the keywords of the sequences that lead to it.
+_Work = tuple[Dataset, Dataset, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -123,272 +65,185 @@ def clean(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _Cleaner(pseudonyms, patient).run(dataset, pixels)
+        return _Cleaner(pseudonyms, patient, pixels).run(dataset)
 
 
 class _Cleaner:
-    def __init__(self, pseudonyms: Pseudonyms, patient: str) -> None:
-        self.pseudonyms, self.patient = pseudonyms, patient
-        self.shift: Shift = pseudonyms.shift(patient)
+    def __init__(self, pseudonyms: Pseudonyms, patient: str, pixels: PixelFacts) -> None:
+        self.pseudonyms, self.patient, self.pixels = pseudonyms, patient, pixels
+        self.shift = pseudonyms.shift(patient)
         self.kept: list[tuple[str, str, str]] = []
         self.uids: dict[str, str] = {}
 
-    def run(self, dataset: FileDataset, pixels: PixelFacts) -> Cleaned:
-        result = FileDataset("", {}, file_meta=FileMetaDataset(), preamble=bytes(128))
+    def run(self, dataset: FileDataset) -> Cleaned:
+        result = new_file()
         # Written out, not recursed into: a hostile file may nest deeper than Python's stack.
-        work: list[tuple[Dataset, Dataset, tuple[str, ...]]] = [(dataset, result, ())]
+        work: list[_Work] = [(dataset, result, ())]
         while work:
             source, target, path = work.pop()
-            for element in _elements(source):
-                self._element(source, element, target, path, work)
-        self._identity(result)
-        self._say_what_was_done(dataset, result, pixels)
-        self._meta(dataset, result)
-        notes = [] if str(dataset.get("PatientID", "")).strip() else ["the patient ID was empty"]
+            parent = path[-1] if path else ""
+            for tag in list(source.keys()):
+                rule = rule_for(parent, int(tag))
+                if rule is not None:
+                    new = self._treated(source, tag, rule, path, work)
+                    if new is not None:
+                        target.add(new)
+        burned_in = "".join(texts(_decoded(dataset, 0x00280301)))
+        state(result, patient=self.patient, pixels=self.pixels, burned_in=burned_in)
+        self._name(dataset, result)
+        notes = [] if any(texts(_decoded(dataset, 0x00100020))) else ["the patient ID was empty"]
         return Cleaned(result, self.kept, self.uids, notes)
 
     # -- one element -----------------------------------------------------------------------------
 
-    def _element(
-        self,
-        source: Dataset,
-        element: DataElement,
-        target: Dataset,
-        path: tuple[str, ...],
-        work: list[tuple[Dataset, Dataset, tuple[str, ...]]],
-    ) -> None:
-        tag = element.tag
-        keyword = keyword_for_tag(tag)
-        if tag.is_private or not keyword or _is_gone(tag):
-            return
-        parent = path[-1] if path else ""
-        kind = attribute_types().get((parent, keyword), "3")
-        action = _resolve(basic_profile().get(tag), kind, element.VR)
-        vr = element.VR
-        if action == "shift":
-            self._date(source, element, target, keyword, kind)
-        elif action == "U" and vr == "UI":
-            self._uid(element, target, keyword)
-        elif vr == "SQ" and action in ("K", "U", "D"):
-            self._sequence(element, target, (*path, keyword), work)
-        elif keyword in ("CodeValue", "CodeMeaning"):
-            self._code(source, element, target, path)
-        elif action == "K" and self._may_stay(element, keyword):
-            if vr == "UI":
-                self._uid(element, target, keyword)
-                return
-            target.add(DataElement(tag, vr, element.value))
-            if keyword not in _PIXELS:
-                self.kept.append((">".join((*path, keyword)), keyword, _text(element)))
+    def _treated(
+        self, source: Dataset, tag: BaseTag, rule: Rule, path: tuple[str, ...], work: list[_Work]
+    ) -> DataElement | None:
+        act = rule.act
+        if act in (Act.GONE, Act.EMPTY, Act.DUMMY):
+            return _stand_in(tag, rule, act)
+        element = _decoded(source, tag)
+        new = None
+        if element is not None:
+            if act is Act.DESCEND:
+                new = self._sequence(element, (*path, rule.keyword), work)
+            elif act is Act.UID:
+                new = self._uid(element, rule)
+            elif act is Act.SHIFT:
+                new = self._date(source, element, rule)
+            elif act is Act.PIXELS:
+                return DataElement(
+                    tag,
+                    element.VR,
+                    element.value,
+                    is_undefined_length=element.is_undefined_length,
+                    already_converted=True,
+                )
+            else:
+                new = self._standing(source, element, rule, path)
+        return _stand_in(tag, rule, rule.instead) if new is None else new
+
+    def _standing(
+        self, source: Dataset, element: DataElement, rule: Rule, path: tuple[str, ...]
+    ) -> DataElement | None:
+        """What stays as it is, and is told in the inventory."""
+        if rule.act is Act.CODE:
+            new = _code(source, element, rule)
         else:
-            self._fallback(element, target, kind if action != "Z" else max(kind, "2")[:2])
-
-    def _code(
-        self, source: Dataset, element: DataElement, target: Dataset, path: tuple[str, ...]
-    ) -> None:
-        """A code stays with the meaning that the standard gives it, else as a dummy: a local code or a
-        meaning in somebody's own words could be anything."""
-        scheme, value = (_partner(source, k)[:1] for k in ("CodingSchemeDesignator", "CodeValue"))
-        meaning = coded_concepts().get((*scheme, *value)) if scheme and value else None  # type: ignore[arg-type]
-        if meaning is None:
-            self._fallback(element, target, "1")
-            return
-        keyword = keyword_for_tag(element.tag)
-        text = value[0] if keyword == "CodeValue" else meaning
-        target.add(DataElement(element.tag, element.VR, text))
-        self.kept.append((">".join((*path, keyword)), keyword, text))
-
-    def _may_stay(self, element: DataElement, keyword: str) -> bool:
-        """Whether an attribute that table E.1-1 does not name can not carry prose."""
-        vr, values = element.VR, _values(element)
-        if keyword in technical():
-            return True
-        if vr in _BULK:
-            return keyword in _BULK_KEPT
-        if vr == "UI":
-            return True
-        if vr not in _PLAIN:
-            return False
-        if vr == "CS":
-            return all(isinstance(v, str) and _CODE.fullmatch(v) for v in values)
-        if vr == "DS":
-            return all(_DECIMAL.fullmatch(str(v)) for v in values)
-        if vr == "IS":
-            return all(_INTEGER.fullmatch(str(v)) for v in values)
-        if vr == "AS":
-            return all(_AGE.fullmatch(str(v)) for v in values)
-        return not any(isinstance(v, (bytes, str)) for v in values) if vr in _NUMERIC else True
-
-    def _fallback(self, element: DataElement, target: Dataset, kind: str) -> None:
-        """Gone; but what its IOD requires stays, empty (Type 2) or with a dummy (Type 1)."""
-        vr = element.VR if element.VR in _DUMMY or element.VR == "SQ" else _dictionary_vr(element)
-        if kind.startswith("2"):
-            target.add(DataElement(element.tag, vr, Sequence() if vr == "SQ" else None))
-        elif kind.startswith("1") and vr in _DUMMY:
-            target.add(DataElement(element.tag, vr, _DUMMY[vr]))
+            new = kept(element, rule, lambda keyword: _entries(source, keyword))
+        if new is None:
+            return None
+        if rule.keyword in ("ImageType", "FrameType") and self.pixels.altered:
+            new.value = ["DERIVED", *(listed(new)[1:] or ["PRIMARY"])]
+        self.kept.append((">".join((*path, rule.keyword)), rule.keyword, spelt(new)))
+        return new
 
     def _sequence(
-        self,
-        element: DataElement,
-        target: Dataset,
-        path: tuple[str, ...],
-        work: list[tuple[Dataset, Dataset, tuple[str, ...]]],
-    ) -> None:
+        self, element: DataElement, path: tuple[str, ...], work: list[_Work]
+    ) -> DataElement | None:
         if len(path) > MAX_DEPTH or not isinstance(element.value, Sequence):
-            return
+            return None
         items = []
         for item in element.value:
             copy = Dataset()
             items.append(copy)
             work.append((item, copy, path))
-        target.add(DataElement(element.tag, "SQ", Sequence(items)))
+        return DataElement(element.tag, "SQ", Sequence(items))
 
-    def _uid(self, element: DataElement, target: Dataset, keyword: str) -> None:
-        renew = (
-            self.pseudonyms.instance_uid if keyword in _INSTANCES else self.pseudonyms.uid
-        )
+    def _uid(self, element: DataElement, rule: Rule) -> DataElement | None:
+        # Pixels may be edited, and then the name of the instance is another: so wherever it stands.
+        instance = "SOPInstanceUID" in rule.keyword
+        renew = self.pseudonyms.instance_uid if instance else self.pseudonyms.uid
         new = []
-        for old in _values(element):
-            uid = renew(str(old))
-            # A text that is no UID is an identifier all the same: it was replaced as one.
+        # A text that is no UID is an identifier all the same: it is replaced as one.
+        for old in texts(element)[: rule.most]:
+            uid = renew(old)
             new.append(uid)
-            if uid != str(old):
-                self.uids[str(old)] = uid
-        target.add(DataElement(element.tag, "UI", new if len(new) != 1 else new[0]))
+            if uid != old:
+                self.uids[old] = uid
+        return DataElement(element.tag, "UI", new if len(new) != 1 else new[0])
 
-    def _date(
-        self, source: Dataset, element: DataElement, target: Dataset, keyword: str, kind: str
-    ) -> None:
-        values = [str(value) for value in _values(element)]
-        vr = element.VR
-        if vr == "DT":
+    def _date(self, source: Dataset, element: DataElement, rule: Rule) -> DataElement | None:
+        values = texts(element)[: rule.most]
+        if rule.vr == "DT":
             moved = [shifted_datetime(value, self.shift) for value in values]
         else:
-            stem, other = (keyword[:-4], "Time") if vr == "DA" else (keyword[:-4], "Date")
-            partner = _partner(source, stem + other)
-            moved = []
-            for index, value in enumerate(values):
-                twin = partner[index] if index < len(partner) else ""
-                if vr == "DA":
-                    pair = shifted_pair(value, twin, self.shift)
-                    moved.append(pair[0] or shifted_date(value, self.shift))
-                else:
-                    pair = shifted_pair(twin, value, self.shift)
-                    moved.append(pair[1] or shifted_time(value, self.shift))
-        if values and all(moved):
-            target.add(DataElement(element.tag, vr, moved if len(moved) > 1 else moved[0]))
-        else:
-            self._fallback(element, target, kind if kind[0] in "12" else "2")
+            twins = texts(_decoded(source, rule.twin)) if rule.twin else []
+            twins += [""] * (len(values) - len(twins))
+            moved = [
+                self._moved(value, twin, rule.vr)
+                for value, twin in zip(values, twins, strict=False)
+            ]
+        if not moved or not all(moved):
+            return None
+        return DataElement(element.tag, rule.vr, moved if len(moved) > 1 else moved[0])
+
+    def _moved(self, value: str, twin: str, vr: str) -> str:
+        if vr == "DA":
+            return shifted_pair(value, twin, self.shift)[0] or shifted_date(value, self.shift)
+        return shifted_pair(twin, value, self.shift)[1] or shifted_time(value, self.shift)
 
     # -- the whole -------------------------------------------------------------------------------
 
-    def _identity(self, result: Dataset) -> None:
-        result.PatientName = self.patient
-        result.PatientID = self.patient
-        for keyword in ("PatientBirthDate", "PatientSex"):
-            if keyword not in result:
-                setattr(result, keyword, "")
-
-    def _say_what_was_done(
-        self, dataset: Dataset, result: Dataset, pixels: PixelFacts
-    ) -> None:
-        """PS3.15 E.1.1 and C.7.1.1: the truth and nothing more."""
-        codes = [
-            ("113100", "Basic Application Confidentiality Profile"),
-            ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
-        ]
-        if pixels.text == "clean":
-            codes.append(("113101", "Clean Pixel Data Option"))
-            result.BurnedInAnnotation = "NO"
-        elif str(dataset.get("BurnedInAnnotation", "")) in ("YES", "NO"):
-            result.BurnedInAnnotation = str(dataset.BurnedInAnnotation)
-        result.PatientIdentityRemoved = "YES"
-        result.DeidentificationMethod = f"mami-deid {deid.__version__}"
-        items = []
-        for value, meaning in codes:
-            item = Dataset()
-            item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
-            items.append(item)
-        result.DeidentificationMethodCodeSequence = Sequence(items)
-        result.LongitudinalTemporalInformationModified = "MODIFIED"
-        if pixels.edited or pixels.text_blanked:
-            kind = [str(value) for value in _values(result["ImageType"])] if "ImageType" in result else []
-            result.ImageType = ["DERIVED", *(kind[1:] or ["PRIMARY"])]
-            result.DerivationDescription = "altered pixels, not for diagnosis"
-        # Only ASCII is left: nothing that is kept can carry prose.
-        result.SpecificCharacterSet = "ISO_IR 192"
-
-    def _meta(self, dataset: FileDataset, result: FileDataset) -> None:
-        meta = result.file_meta
+    def _name(self, dataset: FileDataset, result: FileDataset) -> None:
+        """Class and instance; the file meta information needs both, whatever the data set has."""
         old = getattr(dataset, "file_meta", None) or Dataset()
-        meta.MediaStorageSOPClassUID = UID(str(result.get("SOPClassUID", "")))
-        meta.MediaStorageSOPInstanceUID = UID(str(result.get("SOPInstanceUID", "")))
-        if "TransferSyntaxUID" in old:
-            meta.TransferSyntaxUID = UID(str(old.TransferSyntaxUID))
-        meta.ImplementationClassUID = UID(IMPLEMENTATION)
-        meta.ImplementationVersionName = "MAMI_DEID_0_1"
+        stated = "".join(texts(_decoded(old, 0x00020002))[:1])
+        kind = result.get("SOPClassUID") or self.pseudonyms.uid(stated) or _SECONDARY_CAPTURE
+        if not result.get("SOPInstanceUID"):
+            stated = "".join(texts(_decoded(old, 0x00020003))[:1])
+            result.SOPInstanceUID = self.pseudonyms.instance_uid(stated or _print(dataset))
+        syntax = "".join(texts(_decoded(old, 0x00020010)))
+        known = is_standard(syntax) and syntax.startswith(_TRANSFER_SYNTAXES)
+        instance = str(result.SOPInstanceUID)
+        result.file_meta = file_meta(str(kind), instance, syntax if known else "")
 
 
-def _elements(dataset: Dataset) -> Iterator[DataElement]:
-    """The elements that decode; the others are dropped without a word about their content."""
-    for tag in sorted(dataset.keys()):
-        try:
-            element = dataset[tag]
-            element.VM  # noqa: B018 - decodes the value
-        except Exception:  # noqa: S112, BLE001 - whatever a hostile value raises, it goes
-            continue
-        yield element
+def _stand_in(tag: BaseTag, rule: Rule, act: Act) -> DataElement | None:
+    if act is Act.DUMMY:
+        return dummy(tag, rule)
+    return empty(tag, rule) if act is Act.EMPTY else None
 
 
-def _is_gone(tag: BaseTag) -> bool:
-    """Groups that go whatever they hold: commands, file meta, curves, overlays, group lengths."""
-    return (
-        tag.group in (0x0000, 0x0002)
-        or tag.element == 0
-        or 0x5000 <= tag.group <= 0x50FF
-        or 0x6000 <= tag.group <= 0x60FF
-        or tag in (0xFFFCFFFC, 0xFFFAFFFA)
-        or not dictionary_has_tag(tag)
-    )
-
-
-def _resolve(action: str | None, kind: str, vr: str) -> str:
-    """One of K (kept if it can not carry prose), shift, U, D, Z or X."""
-    if action is None:
-        return "shift" if vr in ("DA", "TM", "DT") else "K"
-    if action == "shift":
-        return action
-    if "U" in action:
-        return "U"
-    if kind in ("1", "1C"):
-        return "D" if vr == "SQ" else "X"
-    if "X" in action:
-        return "X"
-    return "Z"
-
-
-def _values(element: DataElement) -> list[Any]:
-    value = element.value
-    if value is None or value == "":
-        return []
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        return [value]
-    return list(value)
-
-
-def _text(element: DataElement) -> str:
-    if element.VR in _BULK:
-        return f"({len(element.value or b'')} bytes)"
-    return "\\".join(str(value) for value in _values(element))
-
-
-def _partner(source: Dataset, keyword: str) -> list[str]:
+def _decoded(source: Dataset, tag: int) -> DataElement | None:
+    """The element, None where it is absent or its value does not decode."""
+    place = BaseTag(tag)
+    if place not in source:
+        return None
     try:
-        element = source[keyword]
-    except Exception:  # noqa: BLE001 - absent, or a hostile value: then there is no partner
-        return []
-    return [str(value) for value in _values(element)]
+        element = source[place]
+        # Some values are decoded, and some errors raised, no earlier than here.
+        return element if element.VM >= 0 else None
+    except Exception:
+        # Whatever a hostile value raises, it goes, without a word about its content.
+        return None
 
 
-def _dictionary_vr(element: DataElement) -> str:
-    return dictionary_VR(element.tag).split(" ")[0]
+def _code(source: Dataset, element: DataElement, rule: Rule) -> DataElement | None:
+    """Part of a code, if the standard knows the code; the meaning is the standard's.
+
+    A local code, or a meaning in somebody's own words, could be anything.
+    """
+    scheme = "".join(texts(_decoded(source, 0x00080102)))
+    if rule.keyword == "CodingSchemeDesignator":
+        return DataElement(element.tag, "SH", scheme) if scheme in coding_schemes() else None
+    value = "".join(texts(_decoded(source, 0x00080100)))
+    meaning = coded_concepts().get((scheme, value))
+    if meaning is None:
+        return None
+    return DataElement(element.tag, rule.vr, value if rule.keyword == "CodeValue" else meaning)
+
+
+def _entries(source: Dataset, keyword: str) -> int:
+    """Number of entries of a look-up table by its descriptor (PS3.3 C.11.1.1.1), 0 without one."""
+    values = listed(_decoded(source, tag_for_keyword(keyword) or 0))
+    if len(values) != 3 or not isinstance(values[0], int):
+        return 0
+    return values[0] % 65536 or 65536
+
+
+def _print(dataset: Dataset) -> str:
+    """A name for an instance that has none, from its picture."""
+    element = _decoded(dataset, 0x7FE00010)
+    value = element.value if element is not None else b""
+    return hashlib.sha256(value if isinstance(value, bytes) else b"").hexdigest()

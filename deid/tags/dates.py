@@ -7,17 +7,29 @@ from datetime import datetime, timedelta
 
 from deid.tags.pseudonyms import Shift
 
-_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
-_TIME = re.compile(r"(\d{2})(\d{2})?(\d{2})?(\.\d{1,6})?")
-_DATETIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
+#: With the dots and colons of ACR-NEMA, which the standard lets readers accept.
+_DATE = re.compile(r"(\d{4})(\.?)(\d{2})\2(\d{2})", re.ASCII)
+_TIME = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(\.\d{1,6})?)?)?", re.ASCII)
+_DATETIME = re.compile(
+    r"(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\.\d{1,6})?([+-]\d{4})?",
+    re.ASCII,
+)
+#: What lies before is no date but a word for "unknown"; moved, it would tell the shift.
+_FIRST_YEAR = 1901
 
 
 def _day(value: str) -> datetime | None:
     match = _DATE.fullmatch(value.strip())
     if not match:
         return None
+    return _moment(int(match[1]), int(match[3]), int(match[4]))
+
+
+def _moment(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime | None:
+    if year < _FIRST_YEAR:
+        return None
     try:
-        return datetime(*(int(part) for part in match.groups()))  # type: ignore[arg-type]
+        return datetime(year, month, day, hour, minute)
     except ValueError:
         return None
 
@@ -77,11 +89,13 @@ def shifted_datetime(value: str, shift: Shift) -> str:
         return ""
     year, *parts = match.groups()[:6]
     given = 4 + 2 * sum(part is not None for part in parts)
-    numbers = [int(part) if part else low for part, low in zip(parts, (1, 1, 0, 0, 0), strict=True)]
-    try:
-        moment = datetime(int(year), *numbers[:4], min(numbers[4], 59))  # type: ignore[misc]
-    except ValueError:
+    month, day, hour, minute, second = (
+        int(part) if part else low for part, low in zip(parts, (1, 1, 0, 0, 0), strict=True)
+    )
+    moment = _moment(int(year), month, day, hour, minute)
+    if moment is None or second > 60:
         return ""
+    moment += timedelta(seconds=min(second, 59))
     moved = _moved(moment, shift if given > 8 else Shift(shift.days, 0))
     if moved is None:
         return ""

@@ -52,7 +52,7 @@ def read_key(path: Path) -> bytes:
         if not stat.S_ISREG(state.st_mode):
             raise KeyFileError("the key file is not a regular file; make one with deid key new")
         if state.st_mode & 0o077:
-            raise KeyFileError("others can read the key file; chmod 600 it (and think of a new one)")
+            raise KeyFileError("others can read the key file; chmod 600 it or make a new one")
         key = stream.read(KEY_BYTES + 1)
     if len(key) != KEY_BYTES:
         raise KeyFileError("the key file does not hold 32 bytes; make one with deid key new")

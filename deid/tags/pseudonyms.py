@@ -5,12 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-#: UIDs that the standard itself defines mean the same everywhere and stay.
-STANDARD_ROOT = "1.2.840.10008."
+from pydicom._uid_dict import UID_dictionary
+
+#: Storage classes that are newer than our dictionary of UIDs.
+_STORAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4(\.[1-9]\d{0,2}){2,5}")
 _DAYS = 3650
+
+
+def is_standard(uid: str) -> bool:
+    """Whether the standard itself defines a UID: then it means the same everywhere and stays.
+
+    That it begins like one is not enough, since anything may follow.
+    """
+    return uid in UID_dictionary or _STORAGE.fullmatch(uid) is not None
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class Pseudonyms:
 
     def _uid(self, kind: bytes, old: str, *more: bytes) -> str:
         old = old.strip(" \0")
-        if old.startswith(STANDARD_ROOT) or not old:
+        if not old or is_standard(old):
             return old
         digest = self._digest(kind, old.encode("utf-8", "surrogatepass"), *more)
         return f"2.25.{int.from_bytes(digest[:16], 'big')}"

@@ -1,0 +1,185 @@
+"""Values: which may stand as they are, and what stands where they may not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydicom import DataElement, Sequence
+from pydicom.valuerep import DSfloat
+
+from deid.tags.rules import Rule
+from deid.tags.tables import technical
+
+_CODE = re.compile(r"[A-Z0-9_ ]{0,16}")
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|")
+_INTEGER = re.compile(r"[+-]?\d{1,12}|")
+_AGE = re.compile(r"\d{3}[DWMY]|")
+#: A technical text may be anything but a person's name or an address.
+_TECHNICAL = re.compile(r"[^\^@\x00-\x1f\x7f]{0,64}")
+#: A DS has 16 characters; many writers use more for digits that a float does carry.
+_LONGEST_DECIMAL = 32
+
+_INTEGERS: dict[str, tuple[int, int]] = {
+    "US": (0, 0xFFFF),
+    "SS": (-0x8000, 0x7FFF),
+    "UL": (0, 0xFFFFFFFF),
+    "SL": (-0x80000000, 0x7FFFFFFF),
+    "UV": (0, (1 << 64) - 1),
+    "SV": (-(1 << 63), (1 << 63) - 1),
+    "AT": (0, 0xFFFFFFFF),
+}
+_FLOATS = frozenset(("FL", "FD"))
+BULK = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
+#: Bulk attributes that belong to the picture, with the attribute that says how many entries they
+#: have. Any other bulk could hold anything.
+_TABLES = {
+    "LUTData": "LUTDescriptor",
+    "RedPaletteColorLookupTableData": "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableData": "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableData": "BluePaletteColorLookupTableDescriptor",
+    "SegmentedRedPaletteColorLookupTableData": "RedPaletteColorLookupTableDescriptor",
+    "SegmentedGreenPaletteColorLookupTableData": "GreenPaletteColorLookupTableDescriptor",
+    "SegmentedBluePaletteColorLookupTableData": "BluePaletteColorLookupTableDescriptor",
+}
+_DUMMY: dict[str, Any] = {
+    "PN": "ANONYMOUS",
+    "LO": "ANONYMIZED",
+    "SH": "ANONYMIZED",
+    "ST": "ANONYMIZED",
+    "LT": "ANONYMIZED",
+    "UT": "ANONYMIZED",
+    "UC": "ANONYMIZED",
+    "AE": "ANONYMIZED",
+    "CS": "ANONYMIZED",
+    "DA": "19000101",
+    "TM": "000000",
+    "DT": "19000101000000",
+    "AS": "000Y",
+    "DS": "1",
+    "IS": "1",
+    "UR": "urn:anonymized",
+}
+#: Values in `kept` beyond this many are not spelt out.
+_SPELT = 64
+
+
+def listed(element: DataElement | None) -> list[Any]:
+    """The values of an element as a list; empty for none."""
+    value = None if element is None else element.value
+    if value is None or value == "" or value == b"":
+        return []
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        return [value]
+    return list(value)
+
+
+def texts(element: DataElement | None) -> list[str]:
+    """The values of an element as stripped texts; none of one that holds bytes."""
+    values = listed(element)
+    if any(isinstance(value, bytes) for value in values):
+        return []
+    return [str(value).strip(" \0") for value in values]
+
+
+def spelt(element: DataElement) -> str:
+    """The value for the inventory."""
+    if isinstance(element.value, bytes):
+        return f"({len(element.value)} bytes)"
+    values = listed(element)
+    more = f" ... ({len(values)} values)" if len(values) > _SPELT else ""
+    return "\\".join(str(value) for value in values[:_SPELT]) + more
+
+
+def empty(tag: int, rule: Rule) -> DataElement:
+    """The attribute without a value."""
+    return DataElement(tag, rule.vr, Sequence() if rule.vr == "SQ" else None)
+
+
+def dummy(tag: int, rule: Rule) -> DataElement | None:
+    """The attribute with a value that says nothing; None where its VR has none."""
+    if rule.keyword == "CodingSchemeDesignator":
+        return DataElement(tag, "SH", "99ANONYMIZED")
+    if rule.vr not in _DUMMY:
+        return None
+    return DataElement(tag, rule.vr, [_DUMMY[rule.vr]] * max(rule.least, 1))
+
+
+def kept(element: DataElement, rule: Rule, entries: Callable[[str], int]) -> DataElement | None:
+    """The attribute as it may stand: as it was, unless it could carry prose.
+
+    Parameters
+    ----------
+    entries
+        Gives the number of entries that a look-up table's descriptor states, by its keyword.
+
+    Returns
+    -------
+    DataElement or None
+        With a VR of the dictionary's, whatever the file said; None: it can not stand.
+    """
+    vr = element.VR if element.VR in rule.vrs else rule.vr
+    if element.VR == "SQ":
+        return None
+    if rule.keyword in _TABLES:
+        return _table(element, vr, entries(_TABLES[rule.keyword]))
+    if vr in _INTEGERS or vr in _FLOATS:
+        value: list[Any] | None = _numbers(element, vr)
+    elif vr in BULK or vr in ("UN", "UR", "UI"):
+        return None
+    else:
+        value = _readable(element, rule, vr)
+    if value is None:
+        return None
+    value = value[: rule.most]
+    return DataElement(element.tag, vr, value if len(value) != 1 else value[0])
+
+
+def _numbers(element: DataElement, vr: str) -> list[Any] | None:
+    values = listed(element)
+    if vr in _FLOATS:
+        return values if all(isinstance(value, (int, float)) for value in values) else None
+    low, high = _INTEGERS[vr]
+    fit = all(isinstance(value, int) and low <= value <= high for value in values)
+    return values if fit else None
+
+
+def _readable(element: DataElement, rule: Rule, vr: str) -> list[Any] | None:
+    """A text's values, if each reads as what its VR says."""
+    values = listed(element)
+    words = texts(element)
+    if len(words) != len(values):
+        return None
+    if rule.keyword in technical():
+        return words if all(_TECHNICAL.fullmatch(word) for word in words) else None
+    if vr == "CS":
+        words = [word.upper() for word in words]
+        return words if all(_CODE.fullmatch(word) for word in words) else None
+    if vr == "AS":
+        return words if all(_AGE.fullmatch(word) for word in words) else None
+    if vr == "IS":
+        return words if all(_INTEGER.fullmatch(word) for word in words) else None
+    if vr == "DS" and all(_DECIMAL.fullmatch(word) for word in words):
+        return [_decimal(word) for word in words]
+    return None
+
+
+def _decimal(word: str) -> Any:
+    if len(word) > _LONGEST_DECIMAL:
+        return DSfloat(float(word), auto_format=True)
+    return word
+
+
+def _table(element: DataElement, vr: str, entries: int) -> DataElement | None:
+    """A look-up table, cut to the length that its descriptor states; none without descriptor."""
+    value = element.value
+    if not entries:
+        return None
+    if isinstance(value, bytes):
+        vr = vr if vr in BULK else "OW"
+        return DataElement(element.tag, vr, value[: 2 * entries], already_converted=True)
+    numbers = _numbers(element, "US")
+    if numbers is None:
+        return None
+    return DataElement(element.tag, "US", numbers[:entries])
