@@ -57,6 +57,7 @@ def _header(parsed: Parsed, *, decode: bool = True) -> Header:
         if not dicom_kind.is_image(parsed):
             raise Withheld("not_image", "an object that is no image")
         dataset = parsed.dataset
+        witnesses = dicom_kind.region_witnesses(parsed)
         try:
             layout: Format | None = check_decodable(parsed)
         except Withheld as withheld:
@@ -72,8 +73,8 @@ def _header(parsed: Parsed, *, decode: bool = True) -> Header:
             samples=layout.samples if layout else 1,
             item_bytes=layout.item_bytes if layout else 1,
             modality=dicom_kind.modality(dataset),
-            region=dicom_kind.region(dataset),
-            head=dicom_kind.head_in_view(parsed),
+            region=dicom_kind.region(dataset, witnesses),
+            head=dicom_kind.head_in_view(parsed, witnesses),
             issuer=dicom_kind.text(dataset, "IssuerOfPatientID"),
             patient=dicom_kind.text(dataset, "PatientID"),
             study=dicom_kind.text(dataset, "StudyInstanceUID"),

@@ -109,7 +109,7 @@ def number(dataset: Dataset | None, keyword: str, index: int = 0) -> float | Non
     if dataset is None:
         return None
     try:
-        value: Any = dataset.get(keyword)
+        value: Any = dataset.get(keyword) if keyword in dataset else None
         if isinstance(value, Sequence) and not isinstance(value, str):
             value = value[index]
         found = float(value)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from deid.images.dicom_parse import Parsed, walk
+from deid.images.dicom_parse import Parsed
 
 #: Texts that name what was examined, best witness first. Nested ones count too: enhanced objects
 #: and request attributes carry them in sequences.
@@ -50,8 +50,11 @@ def _kinds() -> dict[str, Any]:
 
 def text(dataset: Dataset, keyword: str) -> str:
     """An element's value as stripped text; "" where it is absent or cannot be read."""
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset._dict:  # most are absent, and `get` is slow to say so
+        return ""
     try:
-        value = dataset.get(keyword)
+        value = dataset[tag].value
     except Exception:  # a value that its VR does not allow names nothing
         return ""
     return "" if value is None else str(value).strip(" \0")
@@ -95,11 +98,11 @@ def modality(dataset: Dataset) -> str | None:
     return term.lower() if term in kinds["known"]["terms"] else "other"
 
 
-def region(dataset: Dataset) -> str | None:
-    """The region that the header names, None where it names none that is known."""
+def region(dataset: Dataset, witnesses: list[str]) -> str | None:
+    """The region that the header names (`witnesses` says where), None for none that is known."""
     if implied := _kinds()["implied"].get(text(dataset, "Modality").upper()):
         return str(implied)
-    for words in witnesses(dataset):
+    for words in witnesses:
         if names_head(words):
             return "head"
         if (found := _region_of(words)) is not None:
@@ -107,34 +110,34 @@ def region(dataset: Dataset) -> str | None:
     return None
 
 
-def head_in_view(parsed: Parsed) -> bool:
+def head_in_view(parsed: Parsed, witnesses: list[str]) -> bool:
     """Whether it is a CT or MR whose header names a head, or a part of one, anywhere."""
-    dataset = parsed.dataset
-    is_volume = text(dataset, "Modality").upper() in ("CT", "MR") or in_classes(
+    is_volume = text(parsed.dataset, "Modality").upper() in ("CT", "MR") or in_classes(
         sop_class(parsed), _kinds()["volumes"]["classes"]
     )
-    return is_volume and any(names_head(words) for words in witnesses(dataset))
+    return is_volume and any(names_head(words) for words in witnesses)
 
 
-def witnesses(dataset: Dataset) -> Iterator[str]:
+def region_witnesses(parsed: Parsed) -> list[str]:
     """Texts that may name the region, the most reliable first, spelt for `names_head`."""
-    levels = list(walk(dataset))
-    for _, item in levels:
-        if value := text(item, _BODY_PART):
-            yield plain_words(value)
-    for tag, item in levels:
+    found = []
+    for _, item in parsed.levels:
+        found.append(plain_words(text(item, _BODY_PART)))
+    for tag, item in parsed.levels:
         if tag in _REGION_SEQUENCES:
-            yield plain_words(text(item, "CodeMeaning"))
+            found.append(plain_words(text(item, "CodeMeaning")))
             if text(item, "CodeValue") in _kinds()["head"]["codes"]:
-                yield "head"
+                found.append("head")
     for keyword in _DESCRIPTIONS:
-        for _, item in levels:
-            if value := text(item, keyword):
-                yield plain_words(value)
+        for _, item in parsed.levels:
+            found.append(plain_words(text(item, keyword)))
+    return [words for words in found if words]
 
 
 def plain_words(value: str) -> str:
     """Lower case, accents taken off, everything but letters and digits turned into blanks."""
+    if not value:
+        return ""
     decomposed = unicodedata.normalize("NFKD", value.lower().replace("ß", "ss"))
     letters = "".join(c for c in decomposed if not unicodedata.combining(c))
     return " ".join(re.sub(r"[\W_]+", " ", letters).split())

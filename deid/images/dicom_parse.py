@@ -80,11 +80,12 @@ class PixelElement:
 
 @dataclass(frozen=True)
 class Parsed:
-    """A file's data set without its pixel data."""
+    """A file's data set, and every item of its sequences (`levels`: see `walk`)."""
 
     dataset: FileDataset
     syntax: UID
     pixel: PixelElement | None
+    levels: list[tuple[int, Dataset]]
 
 
 @contextmanager
@@ -261,8 +262,7 @@ class _Reader:
             raise malformed("the file ends inside an element")
         dataset = FileDataset("", header, preamble, meta, self.implicit, self.little)
         dataset.set_original_encoding(self.implicit, self.little, header._read_charset)
-        _check_depth(dataset)
-        return Parsed(dataset, self.syntax, pixel)
+        return Parsed(dataset, self.syntax, pixel, list(walk(dataset)))
 
     def _elements(self) -> Dataset:
         """Read elements up to pixel data or the end of the file."""
@@ -331,12 +331,6 @@ def _pixel_data(value: bytes, pixel: PixelElement) -> DataElement:
     encapsulated = pixel.fragments is not None
     vr = pixel.vr if pixel.vr in ("OB", "OW") else ("OB" if encapsulated else "OW")
     return DataElement(BaseTag(PIXEL_DATA), vr, value, is_undefined_length=encapsulated)
-
-
-def _check_depth(dataset: Dataset) -> None:
-    """Raise unless every sequence can be read and none nests deeper than `MAX_DEPTH`."""
-    for _ in walk(dataset):
-        pass
 
 
 def walk(dataset: Dataset) -> Iterator[tuple[int, Dataset]]:

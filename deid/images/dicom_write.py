@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import FileDataset, dcmwrite
 from pydicom.dataelem import DataElement
+from pydicom.dataset import FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
@@ -135,7 +135,7 @@ def _copy(dataset: FileDataset) -> FileDataset:
             "",
             dict(dataset._dict),
             dataset.preamble,
-            copy.deepcopy(dataset.file_meta),
+            FileMetaDataset(dict(dataset.file_meta._dict)),
         )
     implicit, little = dataset.original_encoding
     out.set_original_encoding(implicit, little, dataset._read_charset)
