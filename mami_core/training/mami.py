@@ -37,7 +37,7 @@ from mami_core.training.losses import paired_info_nce, partners, soft_triplet
 from mami_core.training.start import begin, freeze_statistics
 
 TEMPERATURE, TRIPLET_SHARE, MODALITY_SHARE, TRIPLET_SCALE = 0.08, 0.3, 0.2, 5.0
-RATES = {"trunk": 1e-4, "head": 2e-4, "rest": 4e-4}
+RATES = {"trunk": 1e-4, "head": 2e-4, "centre": 2e-4, "rest": 4e-4}
 #: Of the images it was made for, the rejection rule accepts this share; and its margin.
 ACCEPTED, MARGIN = 0.998, 1.05
 

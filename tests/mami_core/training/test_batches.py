@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from mami_core.data import Dataset, Record
+from mami_core.training import TrainingError
+from mami_core.training.batches import (
+    Pictures,
+    Pool,
+    draw_modality,
+    held_out,
+    parts,
+    pools,
+    region_of,
+)
+from mami_core.training.draws import Draws
+
+
+def _record(patient: str, source: str = "nih", **more: object) -> Record:
+    base = Record(f"{source}/{patient}", patient, source, modality="xray", body_part="chest")
+    return replace(base, subject=patient, **more)  # type: ignore[arg-type]
+
+
+def test_about_half_of_the_people_with_one_image_stay_out_of_training() -> None:
+    records = [_record(str(number)) for number in range(400)]
+    out = held_out(records)
+    assert 150 < sum(out) < 250
+    first = hashlib.sha256(b"cohort/nih/0").digest()[0] % 2 == 0
+    assert out[0] == first
+
+
+def test_people_with_two_images_and_people_of_other_sets_are_never_left_out() -> None:
+    records = [_record(str(number)) for number in range(50)] * 2
+    assert not any(held_out(records))
+    assert not any(held_out([_record(str(number), "site") for number in range(50)]))
+
+
+def test_pairs_show_one_identity_and_nobody_twice() -> None:
+    pool = Pool([[1, 2, 3], [4, 5], [6, 7]], [[8], [9]])
+    pairs = pool.pairs(5, Draws(0, 0))
+    owner = {index: number for number, group in enumerate(pool.several) for index in group}
+    for first, second in pairs:
+        if first in owner:
+            assert first != second
+            assert owner[first] == owner[second]
+        else:
+            assert first == second
+    names = [owner.get(first, first) for first, _ in pairs]
+    assert len(set(names)) == len(names)
+
+
+def test_where_nobody_has_two_images_every_pair_is_one_image() -> None:
+    pairs = Pool([], [[0], [1], [2]]).pairs(3, Draws(0, 0))
+    assert sorted(pairs) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_the_eyes_of_a_person_are_two_identities_where_the_set_says_so() -> None:
+    eyes = [replace(_record("a"), modality="fundus", subject=f"a/{side}") for side in "LRL"]
+    found = pools(eyes)["fundus"]
+    assert found.several == [[0, 2]]
+    assert found.single == [[1]]
+
+
+def test_body_parts_that_the_networks_do_not_know_stay_out(data: Dataset) -> None:
+    assert region_of(_record("a", body_part="breast")) is None
+    assert region_of(_record("a", modality="ct", body_part="headneck")) == "head"
+    data.records[:] = [replace(record, body_part="breast") for record in data.records]
+    with pytest.raises(TrainingError, match="body_part"):
+        parts(data, ("xray",))
+
+
+def test_train_and_val_are_told_apart(data: Dataset) -> None:
+    train, val = parts(data, ("xray",))
+    assert {record.split for record in train.records} == {"train"}
+    assert {record.split for record in val.records} == {"val"}
+    assert len(train) == 12
+
+
+def test_pictures_that_do_not_fit_in_memory_are_the_same(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Pictures(data, 64).batch([3, 1])
+    monkeypatch.setattr("mami_core.training.batches.HELD_BYTES", 0)
+    assert torch.allclose(Pictures(data, 64).batch([3, 1]), held, atol=0.51 / 255)
+
+
+def test_modalities_are_drawn_by_their_shares() -> None:
+    drawn = [draw_modality(["ct", "fundus", "xray"], Draws(0, step)) for step in range(600)]
+    share = [drawn.count(name) / 600 for name in ("ct", "fundus", "xray")]
+    assert np.allclose(share, (0.12, 0.26, 0.62), atol=0.06)
+    assert all(low < high for low, high in pairwise(share))

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.losses import NTXentLoss, TripletMarginLoss
+from pytorch_metric_learning.miners import BatchHardMiner
+
+from mami_core.training.losses import (
+    masked_bce,
+    order_loss,
+    paired_info_nce,
+    partners,
+    soft_triplet,
+)
+
+
+def _vectors(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, 7, generator=torch.Generator().manual_seed(seed))
+
+
+def test_info_nce_over_pairs_is_that_of_pytorch_metric_learning() -> None:
+    first, second = _vectors(5), _vectors(5, seed=1)
+    expected = NTXentLoss(temperature=0.1)(torch.cat([first, second]), torch.arange(5).repeat(2))
+    assert paired_info_nce(first, second, 0.1).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_partners_point_at_each_other() -> None:
+    index = partners(4)
+    assert index[index].tolist() == list(range(8))
+    assert (index - torch.arange(8)).abs().unique().tolist() == [4]
+
+
+def test_the_soft_triplet_loss_is_that_of_pytorch_metric_learning() -> None:
+    vectors, who = _vectors(9), torch.tensor([0, 0, 1, 1, 1, 2, 2, 3, 3])
+    distance = LpDistance(normalize_embeddings=False)
+    mined = BatchHardMiner(distance=distance)(vectors, who)
+    expected = TripletMarginLoss(margin=0.0, smooth_loss=True, distance=distance)(
+        vectors, who, mined
+    )
+    assert soft_triplet(vectors, who).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_who_has_no_other_picture_is_no_anchor_of_a_triplet() -> None:
+    vectors = torch.tensor([[0.0], [1.0], [5.0]])
+    # Hardest negatives of 0 and 1 are 5 and 4 away; the third is alone.
+    expected = (math.log1p(math.exp(1 - 5)) + math.log1p(math.exp(1 - 4))) / 2
+    assert soft_triplet(vectors, torch.tensor([0, 0, 1])).item() == pytest.approx(expected)
+
+
+def test_a_batch_without_a_triplet_costs_nothing_and_has_a_gradient() -> None:
+    vectors = _vectors(3).requires_grad_()
+    loss = soft_triplet(vectors, torch.tensor([0, 1, 2]))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert vectors.grad is not None
+    assert not vectors.grad.any()
+
+
+def test_two_equal_pictures_give_a_finite_gradient() -> None:
+    vectors = torch.zeros(4, 3, requires_grad=True)
+    soft_triplet(vectors, torch.tensor([0, 0, 1, 1])).backward()
+    assert vectors.grad is not None
+    assert torch.isfinite(vectors.grad).all()
+
+
+def test_masked_cross_entropy_is_the_mean_over_known_labels_only() -> None:
+    logits = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
+    labels = torch.tensor([[1.0, float("nan")], [float("nan"), 0.0]])
+    one = 2.0 * math.log1p(math.exp(-1.0))
+    other = math.log1p(math.exp(3.0))
+    found = masked_bce(logits, labels, torch.tensor([2.0, 1.0])).item()
+    assert found == pytest.approx((one + other) / 2)
+
+
+def test_unknown_labels_give_no_gradient_and_none_at_all_costs_nothing() -> None:
+    logits = torch.ones(2, 2, requires_grad=True)
+    loss = masked_bce(logits, torch.full((2, 2), float("nan")), torch.ones(2))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_the_order_loss_sees_the_order_and_not_the_level() -> None:
+    mated, nearest = torch.tensor([0.9, 0.2, 0.1]), torch.tensor([0.4, -0.3, 0.9])
+    found = order_loss(mated, nearest)
+    assert found[0].item() == pytest.approx(found[1].item(), rel=1e-5)
+    assert found[0].item() == pytest.approx(2 * math.log1p(math.exp(12 * 0.55)) / 12, rel=1e-5)
+    assert found[2].item() < 1e-3

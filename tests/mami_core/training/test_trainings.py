@@ -1,0 +1,232 @@
+"""The three trainings, whole, on people with small pictures and with small networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mami_core.data import Dataset
+from mami_core.models.encoder import Config
+from mami_core.models.mfm import MedicalConfig
+from mami_core.models.remover import RemoverConfig
+from mami_core.training import TrainingError, train_mami, train_mfm, train_unet
+from mami_core.training.mami import EncoderTask, rejection
+from mami_core.training.mfm import MedicalTask, learnable, platt, table, utility_zero
+from mami_core.training.unet import RemoverTask
+from mami_core.weights import WeightsError, load
+
+Train = Callable[..., Path]
+
+
+@pytest.fixture(params=["mami", "mfm", "unet"])
+def training(
+    request: pytest.FixtureRequest,
+    tiny: Config,
+    tiny_medical: MedicalConfig,
+    tiny_remover: RemoverConfig,
+    judges: dict[str, Path],
+) -> tuple[type, Train]:
+    options: dict[str, Any] = {"batch": 4, "init": "none", "seed": 1, "device": "cpu"}
+    made: dict[str, tuple[type, Callable[..., Path], dict[str, Any]]] = {
+        "mami": (EncoderTask, train_mami, {"config": tiny}),
+        "mfm": (MedicalTask, train_mfm, {"config": tiny_medical}),
+        "unet": (RemoverTask, train_unet, {"config": tiny_remover, **judges}),
+    }
+    task, function, more = made[request.param]
+    return task, lambda data, output, **given: function(
+        [data], output, **{**options, **more, **given}
+    )
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(
+    training: tuple[type, Train], data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, train = training
+    monkeypatch.setattr("mami_core.training.loop.SAVE_EVERY", 1)
+    whole = train(data, tmp_path / "whole", steps=3)
+    with monkeypatch.context() as power_cut:
+        inner = task.loss  # type: ignore[attr-defined]
+
+        def cut(self: Any, step: int) -> Any:
+            if step == 2:
+                raise KeyboardInterrupt
+            return inner(self, step)
+
+        power_cut.setattr(task, "loss", cut)
+        with pytest.raises(KeyboardInterrupt):
+            train(data, tmp_path / "cut", steps=3)
+    resumed = train(data, tmp_path / "cut", steps=3, resume=True)
+    assert resumed.read_bytes() == whole.read_bytes()
+    assert load(resumed).facts["steps"] == 3
+
+
+def test_a_training_without_val_images_says_so(
+    training: tuple[type, Train], data: Dataset, tmp_path: Path
+) -> None:
+    _, train = training
+    part = data.select(lambda record: record.split == "train")
+    facts = load(train(part, tmp_path / "out", steps=1)).facts
+    assert facts["judged_on"] in ("train", "nothing")
+
+
+def test_data_of_no_known_modality_are_one_clear_error(
+    training: tuple[type, Train], data: Dataset, tmp_path: Path
+) -> None:
+    _, train = training
+    data.records[:] = [replace(record, modality=None) for record in data.records]
+    with pytest.raises(TrainingError, match="name modality"):
+        train(data, tmp_path / "out", steps=1)
+
+
+# -- the identity encoder ------------------------------------------------------------------------
+
+
+def _encoder_task(data: Dataset, config: Config) -> EncoderTask:
+    return EncoderTask(data, config, init="none", batch=4, seed=0, device="cpu")
+
+
+def test_every_parameter_of_the_encoder_learns_by_the_second_step(
+    data: Dataset, tiny: Config
+) -> None:
+    task = _encoder_task(data, tiny)
+    optimiser = torch.optim.SGD(task.model.parameters(), lr=0.01)
+    for step in range(2):
+        optimiser.zero_grad()
+        task.loss(step)[0].backward()
+        dead = [n for n, p in task.model.named_parameters() if p.grad is None or not p.grad.any()]
+        optimiser.step()
+    assert dead == []
+
+
+def test_every_parameter_is_in_one_group(data: Dataset, tiny: Config) -> None:
+    task = _encoder_task(data, tiny)
+    grouped = [id(p) for group in task.groups() for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in task.model.parameters())
+
+
+def test_one_person_is_too_few_for_identity(data: Dataset, tiny: Config) -> None:
+    with pytest.raises(TrainingError, match="one person"):
+        _encoder_task(data.select(lambda record: record.patient == "p0"), tiny)
+
+
+def test_the_rejection_rule_lets_the_judged_images_pass_and_noise_not() -> None:
+    random = np.random.default_rng(0)
+    fitted, judged = random.normal(size=(300, 40)), random.normal(size=(1000, 40))
+    rule = rejection(fitted, ["a"] * 300, judged, ["a"] * 1000)["a"]
+
+    def passed(rows: np.ndarray) -> float:
+        distance = np.sqrt((((rows - rule["mean"]) / rule["spread"]) ** 2).mean(axis=1))
+        return float((distance <= rule["limit"]).mean())
+
+    assert passed(judged) >= 0.995
+    assert passed(3.0 * judged) < 0.01
+
+
+# -- the medical encoder -------------------------------------------------------------------------
+
+
+def test_findings_that_are_not_named_are_masked(data: Dataset) -> None:
+    records = data.records
+    records[0] = replace(records[0], findings={})
+    rows = table(records, ("xray:Spot",))
+    assert np.isnan(rows[0, 0])
+    assert not np.isnan(rows[1:]).any()
+
+
+def test_data_without_findings_are_one_clear_error(
+    data: Dataset, tiny_medical: MedicalConfig, tmp_path: Path
+) -> None:
+    data.records[:] = [replace(record, findings={}) for record in data.records]
+    with pytest.raises(TrainingError, match="no finding"):
+        train_mfm([data], tmp_path / "out", steps=1, init="none", config=tiny_medical)
+
+
+def test_rare_findings_are_learned_only_where_there_are_no_others(data: Dataset) -> None:
+    few = [
+        replace(r, findings={**r.findings, "Rare": int(i == 0)}) for i, r in enumerate(data.records)
+    ]
+    assert learnable(few, few) == ("xray:Rare", "xray:Spot")
+    assert learnable(few * 5, few * 5) == ("xray:Spot",)
+
+
+def test_calibration_gives_the_share_of_positives_and_never_turns_scores_around() -> None:
+    random = np.random.default_rng(0)
+    scores = random.normal(size=4000)
+    truth = (random.random(4000) < 1 / (1 + np.exp(-(2.0 * scores - 1.0)))).astype(float)
+    slope, offset = platt(scores, truth)
+    assert (slope, offset) == pytest.approx((2.0, -1.0), abs=0.2)
+    assert platt(-scores, truth)[0] > 0
+
+
+def test_utility_zero_is_the_mean_cosine_of_different_people(data: Dataset) -> None:
+    keys = np.random.default_rng(0).normal(size=(len(data), 3, 5))
+    found = utility_zero(keys, data.records)
+    slow = [
+        float(keys[i, n] @ keys[j, n] / np.linalg.norm(keys[i, n]) / np.linalg.norm(keys[j, n]))
+        for i, one in enumerate(data.records)
+        for j, other in enumerate(data.records)
+        if one.patient != other.patient
+        for n in range(3)
+    ]
+    assert found == {"xray": pytest.approx(np.mean(slow))}
+
+
+def test_one_val_person_takes_utility_zero_from_train(
+    data: Dataset, tiny_medical: MedicalConfig, tmp_path: Path
+) -> None:
+    part = data.select(lambda record: record.patient != "p7")
+    path = train_mfm([part], tmp_path / "out", steps=1, init="none", config=tiny_medical)
+    assert -1.0 < load(path).facts["zero"]["xray"] < 1.0
+
+
+# -- the remover ---------------------------------------------------------------------------------
+
+
+def test_the_remover_says_where_it_acts_and_what_it_costs(
+    data: Dataset, tiny_remover: RemoverConfig, judges: dict[str, Path], tmp_path: Path
+) -> None:
+    path = train_unet([data], tmp_path / "out", steps=2, batch=4, config=tiny_remover, **judges)
+    facts = load(path).facts
+    assert facts["pairs"] == [["xray", "chest"]]
+    assert 0.0 <= facts["strength"] <= 1.0
+    points = facts["curve"]["xray"]
+    assert points[0]["strength"] == 0.0
+    assert points[0]["utility"] == pytest.approx(1.0, abs=1e-3)
+    assert points[0]["change"] == 0.0
+    assert points[-1]["change"] > 0.0
+
+
+def test_the_judges_stay_as_they_are(
+    data: Dataset, tiny_remover: RemoverConfig, judges: dict[str, Path]
+) -> None:
+    encoder, medical = load(judges["encoder"]), load(judges["medical"])
+    before = [p.clone() for m in (encoder, medical) for p in m.model.state_dict().values()]
+    task = RemoverTask(
+        data, encoder, medical, tiny_remover, init="none", batch=4, seed=0, device="cpu"
+    )
+    task.model.train()
+    loss, _ = task.loss(0)
+    loss.backward()
+    after = [p for m in (encoder, medical) for p in m.model.state_dict().values()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert all(p.grad is None for p in encoder.model.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in task.model.parameters())
+
+
+def test_an_identity_encoder_is_no_medical_one(
+    data: Dataset, tiny_remover: RemoverConfig, judges: dict[str, Path], tmp_path: Path
+) -> None:
+    given = {"encoder": judges["medical"], "medical": judges["encoder"]}
+    with pytest.raises(TrainingError, match="train-mami and of train-mfm"):
+        train_unet([data], tmp_path / "out", steps=1, config=tiny_remover, **given)
+
+
+def test_a_judge_that_is_not_there_is_one_clear_error(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="does not exist"):
+        train_unet([data], tmp_path / "out", steps=1, encoder=tmp_path / "a.safetensors")
