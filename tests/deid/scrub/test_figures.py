@@ -1,0 +1,97 @@
+"""Risk, utility and the edit on real X-rays, through the whole run."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deid.scrub.outcome import Result
+from deid.scrub.run import scrub
+
+
+@pytest.fixture(scope="module")
+def xrays(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Validation images of nih and kermany: eight people with other visits, and two without."""
+    folder = tmp_path_factory.mktemp("xrays") / "input"
+    folder.mkdir()
+    chosen: list[dict[str, str]] = []
+    for name in ("nih", "kermany"):
+        with open(shared / "data" / name / "manifest.csv", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if row["split"] == "val"]
+        people: dict[str, list[dict[str, str]]] = {}
+        for row in rows:
+            people.setdefault(row["patient"], []).append(row)
+        several = [images[:2] for images in people.values() if len(images) > 1][:4]
+        single = [images for images in people.values() if len(images) == 1][:1]
+        with zipfile.ZipFile(shared / "data" / name / "images.zip") as archive:
+            for row in (row for images in several + single for row in images):
+                (folder / row["file"]).write_bytes(archive.read(row["file"]))
+                chosen.append(row)
+    with open(folder / "manifest.csv", "w", newline="") as stream:
+        writer = csv.DictWriter(stream, ("file", "patient"), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(chosen)
+    return folder
+
+
+def pictures(result: Result) -> list[dict[str, object]]:
+    return [row for row in result.rows if row["input"] != "manifest.csv"]
+
+
+def decoded(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(np.int16)
+
+
+def test_every_xray_has_a_risk_and_is_changed(xrays: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    rows = pictures(scrub(xrays, output, text="off"))
+    assert len(rows) == 18
+    for row in rows:
+        assert (row["status"], row["modality"], row["region"]) == ("done", "xray", "chest")
+        assert 0.001 <= float(row["risk"]) <= 1.0  # type: ignore[arg-type]
+        assert "fixed only" in str(row["risk_basis"])
+        assert float(row["utility"]) > 0.7  # type: ignore[arg-type]
+        before, after = decoded(xrays / str(row["input"])), decoded(output / str(row["output"]))
+        assert before.shape == after.shape
+        assert (before != after).mean() > 0.2
+    basis = [str(row["risk_basis"]).split(",")[0] for row in rows]
+    assert (basis.count("visit"), basis.count("model")) == (16, 2)
+    risk = np.mean([float(row["risk"]) for row in rows])  # type: ignore[arg-type]
+    assert risk < np.mean([float(row["risk_before"]) for row in rows])  # type: ignore[arg-type]
+
+
+def test_strength_0_changes_nothing(xrays: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    for row in pictures(scrub(xrays, output, text="off", strength=0.0)):
+        assert row["edit"] == "none"
+        assert row["risk"] == row["risk_before"]
+        assert (row["utility"], row["findings"], row["fidelity"]) == (1.0, 1.0, 1.0)
+        same = decoded(xrays / str(row["input"])) == decoded(output / str(row["output"]))
+        assert same.all()
+
+
+def test_max_risk_withholds_what_stays_above(xrays: Path, tmp_path: Path) -> None:
+    rows = pictures(scrub(xrays, tmp_path / "output", text="off", max_risk=0.01))
+    for row in rows:
+        if row["status"] == "done":
+            assert float(row["risk"]) <= 0.01  # type: ignore[arg-type]
+        else:
+            assert row["reason"] == "risk"
+
+
+def test_what_is_none_of_ours_is_not_guessed(tmp_path: Path) -> None:
+    source = tmp_path / "input"
+    source.mkdir()
+    noise = np.random.default_rng(1).integers(0, 255, (128, 128), dtype=np.uint8)
+    Image.fromarray(noise).save(source / "noise.png")
+    (row,) = scrub(source, tmp_path / "output", text="off").rows
+    assert row["reason"] == "modality_unknown"
+    (row,) = scrub(source, tmp_path / "second", text="off", modality="xray").rows
+    assert (row["status"], row["edit"], row["risk"]) == ("done", "none", "unknown")
+    (row,) = scrub(source, tmp_path / "third", text="off", modality="xray", max_risk=0.5).rows
+    assert row["reason"] == "unproven"
