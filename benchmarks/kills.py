@@ -1,4 +1,4 @@
-"""Kill `deid scrub` at random moments and resume it; the files must be those of an uninterrupted run.
+"""Kill `deid scrub` at random moments, resume it, and compare with an uninterrupted run.
 
 python benchmarks/kills.py --times 100
 """
