@@ -19,7 +19,8 @@ from deid.tags.values import dummy, empty, kept, listed, spelt, texts
 
 #: Deeper than any real object; what lies below goes.
 MAX_DEPTH = 64
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+#: Stands for the class of an object that does not name one; no reader knows it, which is true.
+_NO_CLASS = "2.25.151873960542277403561294861036174502119"
 _TRANSFER_SYNTAXES = "1.2.840.10008.1.2"
 
 #: An input data set, its copy, and the keywords of the sequences that lead to it.
@@ -189,7 +190,9 @@ class _Cleaner:
         """Class and instance; the file meta information needs both, whatever the data set has."""
         old = getattr(dataset, "file_meta", None) or Dataset()
         stated = "".join(texts(_decoded(old, 0x00020002))[:1])
-        kind = result.get("SOPClassUID") or self.pseudonyms.uid(stated) or _SECONDARY_CAPTURE
+        if not result.get("SOPClassUID") and not stated:
+            result.SOPClassUID = _NO_CLASS
+        kind = result.get("SOPClassUID") or self.pseudonyms.uid(stated)
         if not result.get("SOPInstanceUID"):
             stated = "".join(texts(_decoded(old, 0x00020003))[:1])
             result.SOPInstanceUID = self.pseudonyms.instance_uid(stated or _print(dataset))

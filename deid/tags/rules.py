@@ -51,6 +51,7 @@ class Act(Enum):
     KEEP = auto()
     PIXELS = auto()
     CODE = auto()
+    PROFILE = auto()
     UID = auto()
     SHIFT = auto()
     DESCEND = auto()
@@ -126,6 +127,8 @@ def _act(listed: tuple[str, bool] | None, vr: str, keyword: str, kind: str) -> A
             return Act.CODE
         if keyword in _PIXELS:
             return Act.PIXELS
+        if keyword == "ICCProfile":
+            return Act.PROFILE
         return Act.SHIFT if vr in _TIMES else _kept(vr)
     action, shifted = listed
     if shifted and vr in _TIMES:

@@ -9,7 +9,8 @@ from typing import Any
 from pydicom import DataElement, Sequence
 from pydicom.valuerep import DSfloat
 
-from deid.tags.rules import Rule
+from deid.tags.icc import rebuilt
+from deid.tags.rules import Act, Rule
 from deid.tags.tables import technical
 
 _CODE = re.compile(r"[A-Z0-9_ ]{0,16}")
@@ -122,6 +123,11 @@ def kept(element: DataElement, rule: Rule, entries: Callable[[str], int]) -> Dat
     vr = element.VR if element.VR in rule.vrs else rule.vr
     if element.VR == "SQ":
         return None
+    if rule.act is Act.PROFILE:
+        profile = rebuilt(element.value) if isinstance(element.value, bytes) else None
+        if profile is None:
+            return None
+        return DataElement(element.tag, "OB", profile, already_converted=True)
     if rule.keyword in _TABLES:
         return _table(element, vr, entries(_TABLES[rule.keyword]))
     if vr in _INTEGERS or vr in _FLOATS:
