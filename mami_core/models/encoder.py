@@ -116,6 +116,9 @@ class MaMI(nn.Module):
         self.blocks = nn.ModuleList(Block(w, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(w)
         self.head = nn.Linear(sum(channels) + w, config.features)
+        # The middle of the identities differs by modality, and cosine sees it: M says which to take.
+        self.centre = nn.Linear(config.bases, config.features, bias=False)
+        nn.init.zeros_(self.centre.weight)
         self.modality_head = nn.Linear(w, len(config.classes))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
@@ -134,5 +137,5 @@ class MaMI(nn.Module):
         late = nn.functional.interpolate(maps[2], size=side, mode="nearest")
         grid = torch.cat([early, maps[1], late], dim=1).flatten(2).transpose(1, 2)
         grid = torch.cat([grid, self.norm(x)], dim=2)
-        tokens = self.head(grid)
+        tokens = self.head(grid) + self.centre(weights)[:, None]
         return Identity(tokens.mean(dim=1), tokens, modality, weights, grid.mean(dim=1))
