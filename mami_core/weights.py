@@ -122,12 +122,22 @@ def save(path: Path, kind: str, model: nn.Module, facts: Mapping[str, Any]) -> s
     }
     held = {"kind": kind, "config": json.dumps(asdict(model.config)), "facts": json.dumps(facts)}
     with torch.no_grad():
-        data = to_bytes(state, metadata=held)
+        data = _settled(to_bytes(state, metadata=held))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.new")
     partial.write_bytes(data)
     partial.replace(path)
     return hashlib.sha256(data).hexdigest()
+
+
+def _settled(data: bytes) -> bytes:
+    """The same safetensors file with its metadata in order: the writer's own order is random."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def load(name: str | Path) -> Weights:

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SHRINK = 0.3
-RIDGE = 0.01
+SHRINK = 0.15
+RIDGE = 1e-4
 MOST_FOR_PCA = 4000
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """``features @ weight.T + bias + modality @ centre.T``; weight ``(D, P)``, centre ``(D, L)``."""
+    """``features @ weight.T + bias + modality @ centre.T``, ``(D, P)`` and ``(D, L)``."""
 
     weight: Array
     bias: Array
@@ -37,6 +37,8 @@ def whiten(
     persons: Sequence[tuple[str, str]],
     blocks: Sequence[int],
     size: int,
+    *,
+    modalities: Sequence[str] | None = None,
 ) -> Whitening:
     """Fit the map on features ``(n, P)`` of people ``(source, patient)``.
 
@@ -48,6 +50,9 @@ def whiten(
         Widths of the parts that P consists of; each is scaled to unit mean square.
     size
         D, the number of components that are kept.
+    modalities
+        Name of each image's modality; each has its middle, the mean over its sets, and the centre
+        tells them apart. An empty name takes no part in that. Without it there is one modality.
     """
     rows = np.asarray(features, dtype=np.float64)
     source = np.array([name for name, _ in persons])
@@ -70,15 +75,25 @@ def whiten(
     inverse_root = _inverse_root(_within(centred @ axes.T, persons, size))
     weight = (inverse_root @ axes) * scale
     weight = weight / max(float((centred / scale @ weight.T).std()), 1e-12)
-    where = np.stack([weight @ means[name] for name in source])
-    bias, centre = _middles(where, np.asarray(modality, dtype=np.float64), source)
+    named = np.array(modalities if modalities is not None else ["one"] * len(rows))
+    part = named != "" if (named != "").any() else np.full(len(rows), True)
+    where = np.empty((len(rows), size))
+    for name in set(named):
+        sets = sorted(set(source[named == name]))
+        where[named == name] = weight @ np.mean([means[one] for one in sets], axis=0)
+    seen = np.asarray(modality, dtype=np.float64)
+    bias, centre = _middles(where[part], seen[part], named[part])
     return Whitening(weight, -bias, -centre)
 
 
-def _middles(where: Array, modality: Array, source: NDArray[np.str_]) -> tuple[Array, Array]:
-    """Each image's set mean ``(n, D)`` as a ridge regression on its modality; sets weigh alike."""
-    count = {name: int((source == name).sum()) for name in set(source)}
-    heavy = np.array([1.0 / count[name] for name in source])[:, None] / len(count)
+def _middles(where: Array, modality: Array, named: NDArray[np.str_]) -> tuple[Array, Array]:
+    """Middles ``(n, D)`` as a ridge regression on pseudo modalities; modalities weigh alike.
+
+    A middle by set instead would follow the style of single pictures, which differs between visits
+    (measured: 0.957 to 0.914 AUC on kermany `val`).
+    """
+    count = {name: int((named == name).sum()) for name in set(named)}
+    heavy = np.array([1.0 / count[name] for name in named])[:, None] / len(count)
     middle = (heavy * where).sum(axis=0)
     level = (heavy * modality).sum(axis=0)
     apart = modality - level

@@ -38,8 +38,10 @@ from mami_core.training.start import begin, freeze_statistics
 
 TEMPERATURE, TRIPLET_SHARE, MODALITY_SHARE, TRIPLET_SCALE = 0.08, 0.3, 0.2, 5.0
 RATES = {"trunk": 1e-4, "head": 2e-4, "centre": 2e-4, "rest": 4e-4}
-#: Of the images it was made for, the rejection rule accepts this share; and its margin.
-ACCEPTED, MARGIN = 0.998, 1.05
+#: The rejection rule accepts all judged images, with this margin.
+MARGIN = 1.02
+#: Kinds of pairs that are no pairs of visits, studies or eyes.
+SCAN_KINDS = ("slice", "place")
 
 
 def train_mami(
@@ -161,13 +163,9 @@ class EncoderTask:
         pooled, weights = self._seen(self.data)
         self._whiten(pooled, weights)
         judged = self.val if len(self.val) else self.data
+        features = self._seen(self.val)[0] if len(self.val) else pooled
         return {
-            "reject": rejection(
-                pooled,
-                [class_of(record) for record in self.data.records],
-                self._seen(self.val)[0] if len(self.val) else pooled,
-                [class_of(record) for record in judged.records],
-            ),
+            "pictures": rules(pooled, self.data.records, features, judged.records),
             "judged_on": "val" if len(self.val) else "train",
         }
 
@@ -187,38 +185,48 @@ class EncoderTask:
     def _whiten(self, pooled: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
         config = self.model.config
         channels: list[int] = self.model.trunk.feature_info.channels()  # type: ignore[operator, union-attr]
+        # Places and slices of one scan differ by far more than visits do: no pairs of those.
         persons = [
-            (record.source, f"{record.patient}/{record.subject}") for record in self.data.records
+            (r.source, r.name if r.kind in SCAN_KINDS else f"{r.patient}/{r.subject}")
+            for r in self.data.records
         ]
-        found = whiten(pooled, weights, persons, (*channels, config.width), config.features)
+        modalities = ["" if r.kind in SCAN_KINDS else r.modality or "" for r in self.data.records]
+        blocks = (*channels, config.width)
+        found = whiten(pooled, weights, persons, blocks, config.features, modalities=modalities)
         self.model.head.weight.copy_(torch.from_numpy(found.weight))
         self.model.head.bias.copy_(torch.from_numpy(found.bias))
         self.model.centre.weight.copy_(torch.from_numpy(found.centre))
 
 
-def rejection(
+def rules(
     fitted: NDArray[np.float64],
-    fitted_classes: list[str],
+    fitted_records: Sequence[Record],
     judged: NDArray[np.float64],
-    judged_classes: list[str],
-) -> dict[str, dict[str, Any]]:
-    """By class: mean and spread of the pooled features, and the distance up to which it is ours.
+    judged_records: Sequence[Record],
+) -> dict[str, list[dict[str, Any]]]:
+    """By class, and in it by set: mean and spread of the pooled features, and the farthest of ours.
 
-    The distance is the root mean square of the features' deviations in units of their spread. A
-    class without judged images takes its limit from the fitted ones.
+    The distance is the root mean square of the features' deviations in units of their spread. A set
+    without judged images takes its limit from the fitted ones.
     """
-    rules = {}
-    for name in sorted(set(fitted_classes)):
-        rows = fitted[[label == name for label in fitted_classes]]
+    found: dict[str, list[dict[str, Any]]] = {}
+    fitted_kinds = [(class_of(record), record.source) for record in fitted_records]
+    judged_kinds = [(class_of(record), record.source) for record in judged_records]
+    for kind in sorted(set(fitted_kinds)):
+        rows = fitted[[one == kind for one in fitted_kinds]]
         mean = rows.mean(axis=0)
         # Features that hardly vary in a class would outvote all others, so spreads have a floor.
         spread = rows.std(axis=0) + 0.1 * rows.std() + 1e-6
-        seen = judged[[label == name for label in judged_classes]]
+        seen = judged[[one == kind for one in judged_kinds]]
         seen = seen if len(seen) else rows
         distance = np.sqrt((((seen - mean) / spread) ** 2).mean(axis=1))
-        rules[name] = {
-            "mean": [round(float(value), 5) for value in mean],
-            "spread": [round(float(value), 5) for value in spread],
-            "limit": float(np.quantile(distance, ACCEPTED) * MARGIN),
-        }
-    return rules
+        name, source = kind
+        found.setdefault(name, []).append(
+            {
+                "source": source,
+                "mean": [round(float(value), 5) for value in mean],
+                "spread": [round(float(value), 5) for value in spread],
+                "limit": round(float(distance.max() * MARGIN), 4),
+            }
+        )
+    return found

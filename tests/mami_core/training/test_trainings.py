@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from mami_core.data import Dataset
+from mami_core.data import Dataset, Record
 from mami_core.models.encoder import Config
 from mami_core.models.mfm import MedicalConfig
 from mami_core.models.remover import RemoverConfig
 from mami_core.training import TrainingError, train_mami, train_mfm, train_unet
-from mami_core.training.mami import EncoderTask, rejection
+from mami_core.training.mami import EncoderTask, rules
 from mami_core.training.mfm import MedicalTask, learnable, platt, table, utility_zero
 from mami_core.training.unet import RemoverTask
 from mami_core.weights import WeightsError, load
@@ -118,13 +118,14 @@ def test_one_person_is_too_few_for_identity(data: Dataset, tiny: Config) -> None
 def test_the_rejection_rule_lets_the_judged_images_pass_and_noise_not() -> None:
     random = np.random.default_rng(0)
     fitted, judged = random.normal(size=(300, 40)), random.normal(size=(1000, 40))
-    rule = rejection(fitted, ["a"] * 300, judged, ["a"] * 1000)["a"]
+    record = Record("a.png", "p", "invented", modality="xray", body_part="chest")
+    (rule,) = rules(fitted, [record] * 300, judged, [record] * 1000)["xray/chest"]
 
     def passed(rows: np.ndarray) -> float:
         distance = np.sqrt((((rows - rule["mean"]) / rule["spread"]) ** 2).mean(axis=1))
         return float((distance <= rule["limit"]).mean())
 
-    assert passed(judged) >= 0.995
+    assert passed(judged) == 1.0
     assert passed(3.0 * judged) < 0.01
 
 
