@@ -45,8 +45,8 @@ def rebuilt(profile: bytes) -> bytes | None:
     kept[b"desc"] = _described(version, "colour profile")
     kept[b"cprt"] = _text(version, "none")
     intent = struct.pack(">I", head[67] % 4)
-    fields = (bytes(4), version, head[12:24], _SOME_DATE, b"acsp", bytes(24), intent, head[68:80])
-    return _assembled(b"".join(fields).ljust(_HEADER - 4, b"\0"), kept)
+    fields = (bytes(8), version, head[12:24], _SOME_DATE, b"acsp", bytes(24), intent, head[68:80])
+    return _assembled(b"".join(fields).ljust(_HEADER, b"\0"), kept)
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:
@@ -101,11 +101,11 @@ def _described(version: bytes, text: str) -> bytes:
 
 
 def _assembled(head: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """Header without its size and last four bytes, table and bodies, each at a multiple of 4."""
+    """Header with its size, table and bodies, each at a multiple of 4."""
     start = _HEADER + 4 + 12 * len(tags)
     table, bodies = struct.pack(">I", len(tags)), b""
     for name, body in sorted(tags.items()):
         table += struct.pack(">4sII", name, start + len(bodies), len(body))
         bodies += body + bytes(-len(body) % 4)
     size = struct.pack(">I", start + len(bodies))
-    return size + head[4:] + bytes(4) + table + bodies
+    return size + head[4:] + table + bodies

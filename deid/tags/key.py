@@ -47,13 +47,15 @@ def read_key(path: Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise KeyFileError(f"the key file can not be read: {error.strerror}") from None
-    with os.fdopen(handle, "rb") as stream:
-        state = os.fstat(stream.fileno())
+    try:
+        state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode):
             raise KeyFileError("the key file is not a regular file; make one with deid key new")
         if state.st_mode & 0o077:
             raise KeyFileError("others can read the key file; chmod 600 it or make a new one")
-        key = stream.read(KEY_BYTES + 1)
+        key = os.read(handle, KEY_BYTES + 1)
+    finally:
+        os.close(handle)
     if len(key) != KEY_BYTES:
         raise KeyFileError("the key file does not hold 32 bytes; make one with deid key new")
     return key
