@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from mami_core.data import Dataset, open_dataset
 from mami_core.models.encoder import Config, MaMI
 from mami_core.models.mfm import MedicalConfig, MedicalEncoder
 from mami_core.models.remover import RemoverConfig
-from mami_core.weights import save
+from mami_core.weights import metadata, save
 
 SIDE = 72
 
@@ -87,3 +88,18 @@ def judges(
     )
     save(medical, "mfm", network, {"zero": {"xray": 0.1}})
     return {"encoder": encoder, "medical": medical}
+
+
+@pytest.fixture(scope="session")
+def same_weights() -> Callable[[Path, Path], bool]:
+    """Whether two files hold the same numbers, bit by bit, and say the same of them.
+
+    The order of what stands in a safetensors header is not fixed, so bytes can not be compared.
+    """
+
+    def same(one: Path, other: Path) -> bool:
+        first, second = load_file(one), load_file(other)
+        equal = all(torch.equal(value, second[name]) for name, value in first.items())
+        return equal and first.keys() == second.keys() and metadata(one) == metadata(other)
+
+    return same

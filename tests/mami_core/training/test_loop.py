@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Toy:
         self.identity, self.stop, self.bad = identity, stop, bad
 
     def groups(self) -> list[dict[str, Any]]:
-        return [{"params": list(self.model.spread.parameters()), "lr": 0.01}]
+        return [{"params": list(self.model.spread.parameters()), "lr": 0.05}]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         if step == self.stop:
@@ -44,7 +45,9 @@ def _log(folder: Path) -> list[dict[str, float]]:
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    same_weights: Callable[[Path, Path], bool],
 ) -> None:
     monkeypatch.setattr("mami_core.training.loop.SAVE_EVERY", 2)
     whole = train(Toy, Budget(steps=7), tmp_path / "whole")
@@ -52,7 +55,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(
         train(lambda: Toy(stop=5), Budget(steps=7), tmp_path / "cut")
     assert len(_log(tmp_path / "cut")) == 5
     resumed = train(Toy, Budget(steps=7), tmp_path / "cut", resume=True)
-    assert resumed.read_bytes() == whole.read_bytes()
+    assert same_weights(resumed, whole)
     assert _log(tmp_path / "cut") == _log(tmp_path / "whole")
 
 

@@ -45,7 +45,11 @@ def training(
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(
-    training: tuple[type, Train], data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: tuple[type, Train],
+    data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    same_weights: Callable[[Path, Path], bool],
 ) -> None:
     task, train = training
     monkeypatch.setattr("mami_core.training.loop.SAVE_EVERY", 1)
@@ -62,7 +66,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(
         with pytest.raises(KeyboardInterrupt):
             train(data, tmp_path / "cut", steps=3)
     resumed = train(data, tmp_path / "cut", steps=3, resume=True)
-    assert resumed.read_bytes() == whole.read_bytes()
+    assert same_weights(resumed, whole)
     assert load(resumed).facts["steps"] == 3
 
 
