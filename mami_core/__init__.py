@@ -1,1 +1,1 @@
-"""The models of "Towards All-in-One Medical Image Re-Identification", their training and evaluation."""
+"""The models of "Towards All-in-One Medical Image Re-Identification", trained and evaluated."""

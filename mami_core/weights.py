@@ -86,7 +86,8 @@ def checked(path: Path) -> str:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     sums = path.parent / SUMS
     if path.parent in _PLACES and sums.is_file():
-        listed = dict(reversed(line.split()) for line in sums.read_text().splitlines() if line)
+        lines = [line.split() for line in sums.read_text().splitlines() if line]
+        listed = {name: digest_of for digest_of, name in lines}
         if listed.get(path.name) != digest:
             raise WeightsError(f"{path.name} is not the published file; reinstall mami-deid")
     return digest
@@ -120,7 +121,8 @@ def save(path: Path, kind: str, model: nn.Module, facts: Mapping[str, Any]) -> s
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    held = {"kind": kind, "config": json.dumps(asdict(model.config)), "facts": json.dumps(facts)}
+    config: Any = model.config
+    held = {"kind": kind, "config": json.dumps(asdict(config)), "facts": json.dumps(facts)}
     with torch.no_grad():
         data = _settled(to_bytes(state, metadata=held))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -65,6 +65,12 @@ class Identity:
     pooled: Tensor
 
 
+def widths(trunk: Any) -> list[int]:
+    """Channels of the maps that a trunk gives."""
+    found: list[int] = trunk.feature_info.channels()
+    return found
+
+
 class Block(nn.Module):
     """Attention and feed-forward layer whose q, k, v and first FFN layer take low-rank updates."""
 
@@ -94,13 +100,16 @@ class MaMI(nn.Module):
     Input: ``(B, 3, S, S)`` in 0..1, S the configured size.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.trunk = timm.create_model(
+        self.trunk: Any = timm.create_model(
             config.trunk, pretrained=False, features_only=True, out_indices=(2, 3, 4)
         )
-        channels = self.trunk.feature_info.channels()
+        channels = widths(self.trunk)
         side = config.image // 16
         self.embed = nn.Conv2d(channels[1], config.width, 1)
         self.position = nn.Parameter(0.02 * torch.randn(1, side * side, config.width))
@@ -116,7 +125,7 @@ class MaMI(nn.Module):
         self.blocks = nn.ModuleList(Block(w, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(w)
         self.head = nn.Linear(sum(channels) + w, config.features)
-        # The middle of the identities differs by modality, and cosine sees it: M says which to take.
+        # The middle of the identities differs by modality, and cosine sees it: M says which.
         self.centre = nn.Linear(config.bases, config.features, bias=False)
         nn.init.zeros_(self.centre.weight)
         self.modality_head = nn.Linear(w, len(config.classes))

@@ -4,12 +4,13 @@ probabilities."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from mami_core.models.encoder import MEAN, STD
+from mami_core.models.encoder import MEAN, STD, widths
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,18 @@ class MedicalEncoder(nn.Module):
     Input: ``(B, 3, S, S)`` in 0..1, S the configured size.
     """
 
+    mean: Tensor
+    std: Tensor
+    slope: Tensor
+    offset: Tensor
+
     def __init__(self, config: MedicalConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk = timm.create_model(
+        self.trunk: Any = timm.create_model(
             config.trunk, pretrained=False, features_only=True, out_indices=(3, 4)
         )
-        channels = self.trunk.feature_info.channels()
+        channels = widths(self.trunk)
         self.project = nn.Conv2d(sum(channels), config.width, 1)
         self.norm = nn.LayerNorm(config.width)
         self.queries = nn.Parameter(torch.randn(config.queries, config.width))

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mami_core.data import Dataset, Record
-from mami_core.models.encoder import SIZES, Config, MaMI
+from mami_core.models.encoder import SIZES, Config, MaMI, widths
 from mami_core.training.augment import views
 from mami_core.training.batches import (
     REGIONS,
@@ -184,14 +184,13 @@ class EncoderTask:
 
     def _whiten(self, pooled: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
         config = self.model.config
-        channels: list[int] = self.model.trunk.feature_info.channels()  # type: ignore[operator, union-attr]
         # Places and slices of one scan differ by far more than visits do: no pairs of those.
         persons = [
             (r.source, r.name if r.kind in SCAN_KINDS else f"{r.patient}/{r.subject}")
             for r in self.data.records
         ]
         modalities = ["" if r.kind in SCAN_KINDS else r.modality or "" for r in self.data.records]
-        blocks = (*channels, config.width)
+        blocks = (*widths(self.model.trunk), config.width)
         found = whiten(pooled, weights, persons, blocks, config.features, modalities=modalities)
         self.model.head.weight.copy_(torch.from_numpy(found.weight))
         self.model.head.bias.copy_(torch.from_numpy(found.bias))

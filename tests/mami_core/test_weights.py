@@ -106,8 +106,7 @@ def test_the_default_strength_of_the_bundled_remover_keeps_the_utility_that_it_p
     facts = facts_of("remover")
     assert 0.0 < facts["strength"] <= 1.0
     for modality, _ in facts["pairs"]:
-        points = facts["curve"][modality]
-        utility = np.interp(
-            facts["strength"], [p["strength"] for p in points], [p["utility"] for p in points]
-        )
+        points = {float(strength): point for strength, point in facts["val"][modality].items()}
+        strengths = sorted(points)
+        utility = np.interp(facts["strength"], strengths, [points[s]["utility"] for s in strengths])
         assert utility >= 0.9 - 1e-6
