@@ -33,6 +33,10 @@ class Box:
         inside = Box(max(self.x0, 0), max(self.y0, 0), min(self.x1, columns), min(self.y1, rows))
         return inside if inside.width > 0 and inside.height > 0 else None
 
+    def grow(self, aside: int, above: int) -> Box:
+        """The box with a margin at its sides, and another above and below."""
+        return Box(self.x0 - aside, self.y0 - above, self.x1 + aside, self.y1 + above)
+
     def join(self, other: Box) -> Box:
         """The smallest box that holds both."""
         return Box(
@@ -68,9 +72,9 @@ def blocks(lines: Iterable[Box]) -> list[Box]:
 
     An overlay is drawn as a block; what the detector left out between two of its lines, or beside a
     shorter one (a faint label, the rest of a wrapped name), belongs to the block and goes with it.
-    Two boxes are joined when they are of similar height, not further apart than half a line, and
-    start, end or overlap together; joined boxes are not joined again on account of their new size,
-    so a block grows line by line only.
+    Two boxes are joined when they are of similar height and either stand on one line, no further
+    apart than a line is high, or overlap sideways with at most one line missing between them.
+    Joined boxes are not joined again on account of their new size.
     """
     distinct = union(lines)
     group = list(range(len(distinct)))
@@ -98,7 +102,7 @@ def _same_block(one: Box, other: Box) -> bool:
     below = max(one.y0, other.y0) - min(one.y1, other.y1)
     beside = max(one.x0, other.x0) - min(one.x1, other.x1)
     same_line = below < -low / 2
-    return beside <= high if same_line else below <= low / 2 and beside < 0
+    return beside <= high if same_line else below <= low and beside < 0
 
 
 def mask(boxes: Iterable[Box], rows: int, columns: int) -> NDArray[np.bool_]:

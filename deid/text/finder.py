@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deid.text.box import Box, blocks
+from deid.text.box import Box, blocks, union
 from deid.text.ocr import Detector, Reader, model_path
 from deid.text.render import renderings
 
-#: Strings of 8 pixels are found twice as large; beyond this many pixels on the longer side a
-#: picture is searched at a smaller scale, which bounds the time that one image can take.
-_ENLARGE = 2.0
-_LONGEST = 1536
+#: Strings of 8 pixels are found when they are enlarged two or three times. A picture is enlarged to
+#: at most `_ENLARGED` pixels on its longer side, and searched at most at `_LONGEST`, which bounds
+#: the time that one image can take.
+_ENLARGED = 1536
+_LONGEST = 2048
 #: A string counts as legible with this many letters or digits at this mean score.
 _CHARACTERS = 3
 _SCORE = 0.6
+#: A text with this many digits in a line is no film marker but says who, when or which.
+_DIGITS = 4
 
 
 class Finder:
@@ -50,7 +53,9 @@ class Finder:
     def find(self, picture: NDArray[Any]) -> list[Box]:
         """Every box that the detector draws, joined to blocks.
 
-        What the reader makes of a box never keeps it out: strings that it can not read are text too.
+        What the reader makes of a box never keeps it out: strings that it can not read are text
+        too. A block of three lines or more, or with a number in it, is an overlay; it is given
+        room for lines and words that the background hides from the detector in part.
 
         Parameters
         ----------
@@ -58,13 +63,33 @@ class Finder:
             ``(rows, columns)`` or ``(rows, columns, 3)``; uint8 or stored values of any type.
         """
         rows, columns = picture.shape[:2]
-        scale = min(_ENLARGE, _LONGEST / max(rows, columns))
-        return blocks(box for seen in renderings(picture) for box in self._detector(seen, scale))
+        seen = renderings(picture)
+        lines = [box for view in seen for box in self._detector(view, _scale(max(rows, columns)))]
+        found = []
+        for block in blocks(lines):
+            parts = [line for line in lines if block.join(line) == block]
+            height = int(np.median([line.height for line in parts]))
+            if block.height > 2.5 * height or self._has_number(seen, parts):
+                block = block.grow(height, 3 * height // 2)
+            found.append(block.clip(rows, columns))
+        return union(box for box in found if box is not None)
 
     def legible(self, picture: NDArray[Any], boxes: list[Box]) -> bool:
         """Whether the reader reads a string in one of the boxes."""
-        return any(self._reads(seen, box) for seen in renderings(picture) for box in boxes)
+        return any(
+            score >= _SCORE and sum(map(str.isalnum, text)) >= _CHARACTERS
+            for view in (renderings(picture) if boxes else [])
+            for text, score in (self._reader(view, box) for box in boxes)
+        )
 
-    def _reads(self, picture: NDArray[np.uint8], box: Box) -> bool:
-        text, score = self._reader(picture, box)
-        return score >= _SCORE and sum(map(str.isalnum, text)) >= _CHARACTERS
+    def _has_number(self, views: list[NDArray[np.uint8]], lines: list[Box]) -> bool:
+        return any(
+            sum(map(str.isdigit, self._reader(view, line)[0])) >= _DIGITS
+            for view in views
+            for line in lines
+        )
+
+
+def _scale(longest: int) -> float:
+    enlarged = min(max(2 * longest, min(3 * longest, 1024)), _ENLARGED)
+    return max(enlarged, min(longest, _LONGEST)) / longest

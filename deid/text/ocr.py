@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -25,8 +25,8 @@ _LEVEL = 0.2
 #: How far a box is grown around the detector's shrunken kernel (DBNet's unclip ratio).
 _UNCLIP = 1.6
 _STRIDE = 32
-#: Height of the strip with a known text that is searched along with each picture.
-_STRIP = 64
+#: Width of the frame of known text that is searched along with each picture.
+_FRAME = 64
 _LINE_HEIGHT = 48
 _LINE_WIDTH = 320
 
@@ -55,7 +55,7 @@ def _session(task: str, threads: int) -> InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _network_input(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _network_input(picture: NDArray[Any]) -> NDArray[np.float32]:
     unit = picture.astype(np.float32) / np.float32(127.5) - np.float32(1)
     return np.ascontiguousarray(unit.transpose(2, 0, 1)[None])
 
@@ -68,10 +68,9 @@ class Detector:
     """Boxes around lines of text.
 
     The network scales its answer to the most text-like thing in the picture: where there is no text
-    at all, it marks whole eyes and abdomens (measured: 100 % of the area of fundus photos). So a
-    strip with a known text is put below each picture. It gives the network something to compare
-    with, after which the false areas are gone, and it is a control: a detector that does not find
-    it does not work.
+    at all, it marks whole eyes and abdomens (measured: 100 % of the area of fundus photos). So each
+    picture is framed with a known text. It gives the network something to compare with, after which
+    those areas are gone, and it is a control: a detector that does not find it does not work.
     """
 
     def __init__(self, threads: int) -> None:
@@ -81,41 +80,48 @@ class Detector:
     def __call__(self, picture: NDArray[np.uint8], scale: float) -> list[Box]:
         """Boxes in the coordinates of `picture` (uint8, grey or RGB), searched at this scale."""
         rows, columns = picture.shape[:2]
-        width, height = (
-            max(_STRIDE, round(n * scale / _STRIDE) * _STRIDE) for n in (columns, rows)
-        )
+        height, width = (max(round(n * scale / _STRIDE), 1) * _STRIDE for n in (rows, columns))
         way = cv2.INTER_LINEAR if scale >= 1 else cv2.INTER_AREA
-        sized = cv2.resize(_colour(picture), (width, height), interpolation=way)
-        # A narrow picture gets a margin, so that the known text fits.
-        canvas = np.zeros((height + _STRIP, max(width, 8 * _STRIDE), 3), np.uint8)
-        canvas[:height, :width] = sized
-        canvas[height:] = _strip(canvas.shape[1])[..., None]
-        output = self._session.run(None, {self._input: _network_input(canvas)})[0]
+        framed = _frame(height, width)
+        inside = np.s_[_FRAME : _FRAME + height, _FRAME : _FRAME + width]
+        framed[inside] = cv2.resize(_colour(picture), (width, height), interpolation=way)
+        output = self._session.run(None, {self._input: _network_input(framed)})[0]
         probability = np.asarray(output)[0, 0]
-        if not (probability[height:] > _LEVEL).any():
+        if not (probability[:_FRAME] > _LEVEL).any():
             raise RuntimeError("the text detector does not find its control text")
-        found = _regions(probability[:height, :width], columns / width, rows / height)
+        found = _regions(probability[inside], columns / width, rows / height)
         clipped = (box.clip(rows, columns) for box in found)
         return [box for box in clipped if box is not None]
 
 
-def _strip(width: int) -> NDArray[np.uint8]:
-    """The control text, ``(_STRIP, width)``: light on dark grey, under a black gap."""
-    strip = np.zeros((_STRIP, width), np.uint8)
-    strip[16:] = 90
-    for x in range(8, max(width - 150, 9), 220):
+def _frame(height: int, width: int) -> NDArray[np.uint8]:
+    """A black picture in a frame of control text, RGB."""
+    canvas = np.zeros((height + 2 * _FRAME, width + 2 * _FRAME, 3), np.uint8)
+    across, along = (_strip(n + 2 * _FRAME)[..., None] for n in (width, height))
+    canvas[:, :_FRAME] = np.rot90(along)
+    canvas[:, -_FRAME:] = np.rot90(along)
+    canvas[:_FRAME] = across
+    canvas[-_FRAME:] = across
+    return canvas
+
+
+def _strip(length: int) -> NDArray[np.uint8]:
+    """Control text, ``(_FRAME, length)``: light on dark grey, with black at either side."""
+    strip = np.zeros((_FRAME, length), np.uint8)
+    strip[12:-8] = 90
+    for x in range(8, max(length - 150, 9), 220):
         cv2.putText(
-            strip, "Name 1234567", (x, 46), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 220, 1, cv2.LINE_AA
+            strip, "Name 1234567", (x, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 220, 1, cv2.LINE_AA
         )
     return strip
 
 
 def _regions(probability: NDArray[np.float32], fx: float, fy: float) -> list[Box]:
     binary = (probability > _LEVEL).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(binary)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(binary)
     boxes = []
     for label in range(1, count):
-        x, y, width, height, area = (int(value) for value in stats[label])
+        x, y, width, height = (int(value) for value in stats[label, :4])
         if min(width, height) < 3:
             continue
         grow = width * height * _UNCLIP / (2 * (width + height))

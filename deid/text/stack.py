@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from deid.text.blank import blank
-from deid.text.box import Box, mask, union
+from deid.text.box import Box, union
 from deid.text.finder import Finder
-
-#: Looks at a picture, the first one included. What the last one finds legible remains.
-_LOOKS = 3
+from deid.text.strokes import odd_slices
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,8 @@ def search_stack(pictures: NDArray[Any], finder: Finder) -> StackText:
 
     They share their burned-in text, so the detector sees the first, the middle and the last picture
     and the per-pixel maximum, minimum and spread; each slice gets all boxes. A slice with strokes
-    that these do not explain is searched by itself.
+    that these do not explain is searched by itself; its boxes stay with that slice unless something
+    can be read in them.
 
     Parameters
     ----------
@@ -73,17 +71,20 @@ def search_stack(pictures: NDArray[Any], finder: Finder) -> StackText:
 
 
 def _search(picture: NDArray[Any], finder: Finder) -> tuple[list[Box], bool]:
-    """Look and blank until nothing new is found, at most `_LOOKS` times."""
+    """Look, blank, look again; what the second look finds is blanked too, and looked at once more.
+
+    The detector may go on drawing boxes on anatomy. What counts as text that remains is what the
+    reader still reads then.
+    """
     boxes: list[Box] = []
     seen = picture
-    for _ in range(_LOOKS):
+    for _ in range(2):
         found = finder.find(seen)
         if not found:
             return boxes, False
         boxes = union([*boxes, *found])
         seen = blank(picture, boxes)
-    left = finder.find(seen)
-    return boxes, finder.legible(seen, left)
+    return boxes, finder.legible(seen, finder.find(seen))
 
 
 def _digest(pictures: NDArray[Any]) -> list[NDArray[Any]]:
@@ -91,26 +92,3 @@ def _digest(pictures: NDArray[Any]) -> list[NDArray[Any]]:
     spread = high.astype(np.float32) - low.astype(np.float32)
     ends = sorted({0, len(pictures) // 2, len(pictures) - 1})
     return [*(pictures[i] for i in ends), high, low, spread]
-
-
-def odd_slices(pictures: NDArray[Any], boxes: list[Box]) -> list[int]:
-    """Slices with strokes that neither neighbour has and no box explains."""
-    count, rows, columns = pictures.shape[:3]
-    if count < 4:
-        return list(range(count))
-    outside = (~mask(boxes, rows, columns)).astype(np.float32)
-    score = np.empty(count)
-    for i in range(count):
-        before, after = pictures[abs(i - 1)], pictures[i + 1 if i + 1 < count else count - 2]
-        middle = np.maximum(
-            np.minimum(pictures[i], np.maximum(before, after)), np.minimum(before, after)
-        )
-        strokes = np.abs(pictures[i].astype(np.float32) - middle.astype(np.float32))
-        if strokes.ndim == 3:
-            strokes = strokes.max(axis=2)
-        score[i] = cv2.blur(strokes * outside, (24, 8)).max()
-    level = np.log(score + 1)
-    usual = np.median(level)
-    scatter = np.median(np.abs(level - usual))
-    odd = set(np.flatnonzero(level > usual + 6 * scatter + 0.1)) | {int(score.argmax())}
-    return sorted(int(i) for i in odd)
