@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SUMS = "SHA256SUMS"
+KINDS = ("mami", "mfm", "remover")
 _PLACES = (
     Path(__file__).resolve().parent / "bundled",
     Path(__file__).resolve().parent.parent / "weights",
@@ -64,7 +65,8 @@ def locate(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix == ".safetensors" or path.exists():
         if path.is_dir():
-            path = path / "last.safetensors"
+            # The folder of a training: it holds one network, and the state of the loop.
+            path = next((f for k in KINDS if (f := path / f"{k}.safetensors").is_file()), path)
         if not path.is_file():
             raise WeightsError("the weights file does not exist; give a bundled name or a path")
         return path
