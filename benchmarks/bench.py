@@ -183,9 +183,8 @@ def against_parts(name: str, folder: Path, scratch: Path, modality: str | None =
     scrub(folder, scratch / "output", modality=modality, workers=WORKERS, batch_size=BATCH)
     wall = time.perf_counter() - began
     ratio = wall / (disk + text + models)
-    print(
-        f"{name}: {wall:.1f} s; disk {disk:.1f}, text {text:.1f}, models {models:.1f}; ratio {ratio:.2f}"
-    )
+    parts = f"disk {disk:.1f}, text {text:.1f}, models {models:.1f}"
+    print(f"{name}: {wall:.1f} s; {parts}; ratio {ratio:.2f}")
     return ratio
 
 
