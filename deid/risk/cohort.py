@@ -17,9 +17,9 @@ Array = NDArray[np.float64]
 #: Most people in a cohort, and fewest real patients with a second visit or photo behind a number.
 MOST, FEWEST_PATIENTS = 1000, 30
 
-#: Above this cosine two images are taken for the same picture. Different people stay below it
-#: (0.97 at most among the X-rays of the packed sets), recoded copies of a picture above.
-SAME_PICTURE = 0.985
+#: Above this cosine two images are taken for copies of one picture. Among the X-rays of the packed
+#: sets different people reach 0.71, two visits of one person 0.81.
+SAME_PICTURE = 0.95
 
 _ARRAYS = {
     "people": np.float16,
@@ -50,7 +50,7 @@ class Cohort:
         ``(k, d)`` directions of pictures without anybody: noise, blank, gradients.
     kept, own_place, mate_place, weight
         The regression's rows ``(r,)``: cosine of an edited image with its own original; places (see
-        `Level`) of its similarity to its own original and to the person's other visits; weight.
+        `Level`) of its similarity to its own original and to another visit of the person; weight.
     patients
         Real patients with a second visit or photo behind the regression.
     sources
@@ -116,7 +116,7 @@ class Cohort:
 
     @cached_property
     def slope(self) -> tuple[float, float]:
-        """Slope and intercept of the place of the other visits on the place of the own original."""
+        """Slope and intercept of the place of another visit on the place of the own original."""
         root = np.sqrt(self.weight)
         design = np.stack([self.own_place, np.ones_like(self.own_place)], axis=1)
         solved = np.linalg.lstsq(design * root[:, None], self.mate_place * root, rcond=None)[0]

@@ -30,7 +30,8 @@ class Risk:
         None where it is not known; never below chance, 1 / `gallery`.
     basis
         ``visit``: measured against the person's other images; ``model``: predicted from the
-        similarity to the own original; ``unknown``.
+        similarity to the own original, for an attacker who has *one* other visit (more raise the
+        risk); ``unknown``.
     gallery
         How many people are searched, this one among them.
     extrapolated

@@ -108,7 +108,7 @@ def test_reported_risk_is_what_an_attacker_finds(
     assert bases == {"visit", "model"}
 
 
-def test_risk_by_the_model_is_on_average_risk_by_the_visit(
+def test_risk_by_the_model_is_on_average_risk_by_one_other_visit(
     cohort: Cohort, val: Dataset, embedded: np.ndarray
 ) -> None:
     searched = gallery(embedded, val.records)
@@ -121,7 +121,8 @@ def test_risk_by_the_model_is_on_average_risk_by_the_visit(
             if other.person == record.person and other.unit != record.unit
         ]
         image = embedded[index]
-        visit = residual_risk(image, image, cohort, others=embedded[others], gallery_size=100)
+        one = embedded[[next((i for i in others if i > index), others[0])]]
+        visit = residual_risk(image, image, cohort, others=one, gallery_size=100)
         # The person's own mean must not stand among the impostors here either.
         strangers = cohort.impostors(_unit(embedded[[index, *others]]))
         alone = replace(
