@@ -118,7 +118,7 @@ def search(paths: tuple[Path, ...], one_by_one: bool, _: None) -> Generator[Any,
 def _pooled(jobs: list[Job]) -> tuple[float, list[Any]]:
     queue = iter(jobs)
     with Pool(WORKERS, setup=quiet_worker, in_flight=BATCH, budget=10**9) as pool:
-        warm = iter([Job(0, f"{__name__}:nothing", ()) for _ in range(WORKERS)])
+        warm = iter([Job(0, "bench:nothing", ()) for _ in range(WORKERS)])
         list(pool.run(lambda: next(warm, None), lambda _: []))
         began = time.perf_counter()
         ends = list(pool.run(lambda: next(queue, None), lambda _: []))
@@ -144,10 +144,7 @@ def bare(folder: Path, scratch: Path) -> float:
     """Seconds that reading and writing the files takes pydicom, in as many processes."""
     scratch.mkdir()
     paths = sorted(folder.rglob("*.dcm"))
-    module = "bench"
-    jobs = [
-        Job(n, f"{module}:read_and_write", (p, scratch / f"{n}.dcm")) for n, p in enumerate(paths)
-    ]
+    jobs = [Job(n, "bench:read_and_write", (p, scratch / f"{n}.dcm")) for n, p in enumerate(paths)]
     return _pooled(jobs)[0]
 
 
@@ -281,5 +278,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     sys.exit(main())

@@ -99,7 +99,7 @@ def clean(frames: list[bytes], syntax: UID, layout: Format) -> list[bytes]:
         raise Withheld("undecodable", "a transfer syntax whose comments this program cannot find")
     try:
         return [strip(frame) for frame in frames]
-    except (ValueError, IndexError):
+    except ValueError:
         raise Withheld("undecodable", "a frame is no codestream of its kind") from None
 
 

@@ -68,6 +68,8 @@ def size(stream: bytes) -> tuple[int, int]:
     if len(body) < 24:
         raise ValueError("the codestream is too short")
     right, bottom, left, top = struct.unpack_from(">4I", body, 8)
+    if bottom <= top or right <= left:
+        raise ValueError("an image without extent")
     return bottom - top, right - left
 
 

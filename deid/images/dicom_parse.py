@@ -53,7 +53,8 @@ _KNOWN_VRS = frozenset((None, *(str(vr) for vr in VR)))
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _SEQUENCE_END = 0xFFFEE0DD
-_CHUNK = 1 << 20
+#: Deflated bytes read at once, and inflated bytes made at once.
+_PACKED, _INFLATED = 1 << 16, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,15 @@ class Parsed:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence pydicom within the block: its warnings and log lines quote values and paths."""
-    logger = logging.getLogger("pydicom")
-    disabled, logger.disabled = logger.disabled, True
+    """Silence warnings and log lines within the block: pydicom's and its codecs' quote values."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.disabled = disabled
+        logging.disable(before)
 
 
 def malformed(detail: str) -> Withheld:
@@ -216,10 +217,10 @@ def _inflate(file: IO[bytes], *, whole: bool) -> tuple[io.BytesIO, int]:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         while not inflater.eof:
-            packed = inflater.unconsumed_tail or file.read(_CHUNK)
+            packed = inflater.unconsumed_tail or file.read(_PACKED)
             if not packed:
                 raise malformed("the deflated data end too early")
-            piece = inflater.decompress(packed, _CHUNK)
+            piece = inflater.decompress(packed, _INFLATED)
             total += len(piece)
             if total > MAX_BYTES:
                 raise Withheld("too_large", "the deflated data inflate beyond the limit")

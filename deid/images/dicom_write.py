@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import FileDataset, dcmwrite
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
-from pydicom.dataset import FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
@@ -72,7 +74,19 @@ def with_pixels_as_encoded(dataset: FileDataset, image: Image) -> FileDataset:
             frames = dicom_frames.split(dataset, layout.frames)
             cleaned = dicom_frames.clean(frames, syntax, layout)
             _set_pixel_data(out, dicom_frames.join(cleaned), "OB")
+            _state_colour(out, image)
     return out
+
+
+def _state_colour(dataset: FileDataset, image: Image) -> None:
+    """Let the header say what a JPEG's JFIF segment, now gone, said against it.
+
+    The colour transforms of JPEG 2000 are part of the codestream and stay named.
+    """
+    meant = image.meaning.photometric
+    declared = text(dataset, "PhotometricInterpretation")
+    if meant not in ("", declared) and declared not in ("YBR_ICT", "YBR_RCT"):
+        _put(dataset, "PhotometricInterpretation", meant)
 
 
 def with_pixels_unread(dataset: FileDataset, image: Image) -> FileDataset:
@@ -90,13 +104,13 @@ def with_native_pixels(dataset: FileDataset, image: Image) -> FileDataset:
     """A copy of `dataset` that holds the image's pixels, Explicit VR Little Endian."""
     out = _copy(dataset)
     if _was_lossy(dataset):
-        out.LossyImageCompression = "01"
+        _put(out, "LossyImageCompression", "01")
     if out.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
         _swap_words(out)
-    out.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    out.PhotometricInterpretation = image.meaning.photometric
+    _put(out.file_meta, "TransferSyntaxUID", ExplicitVRLittleEndian)
+    _put(out, "PhotometricInterpretation", image.meaning.photometric)
     if image.header.samples == 3:
-        out.PlanarConfiguration = 0
+        _put(out, "PlanarConfiguration", 0)
     elif "PlanarConfiguration" in out:
         del out.PlanarConfiguration
     pixels = image.pixels
@@ -124,12 +138,12 @@ def with_true_extremes(dataset: FileDataset, pixels: NDArray[Any]) -> FileDatase
         ("LargestImagePixelValue", int(pixels.max())),
     ):
         if keyword in out:
-            out[keyword] = DataElement(out[keyword].tag, vr, value)
+            _put(out, keyword, value, vr)
     return out
 
 
 def _copy(dataset: FileDataset) -> FileDataset:
-    """A copy whose elements can be replaced; their values are shared."""
+    """A copy whose elements can be replaced (`_put`); setting one's value would change both."""
     with quiet():
         out = FileDataset(
             "",
@@ -145,13 +159,23 @@ def _copy(dataset: FileDataset) -> FileDataset:
     return out
 
 
-def _swap_words(dataset: FileDataset) -> None:
+def _put(dataset: Dataset, keyword: str, value: Any, vr: str | None = None) -> None:
+    """Set an attribute by a new element."""
+    tag = BaseTag(tag_for_keyword(keyword) or 0)
+    dataset[tag] = DataElement(tag, vr or dictionary_VR(tag), value)
+
+
+def _swap_words(dataset: Dataset) -> None:
     """Turn lookup tables that stand as words (OW) from big to little endian; pydicom does not."""
-    for tag in [element.tag for element in dataset.values() if element.VR == "OW"]:
-        element = dataset[tag]
-        if tag != PIXEL_DATA and isinstance(element.value, bytes):
+    for element in list(dataset):
+        if element.VR == "OW" and element.tag != PIXEL_DATA and isinstance(element.value, bytes):
             swapped = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
-            dataset[tag] = DataElement(tag, "OW", swapped, already_converted=True)
+            dataset[element.tag] = DataElement(element.tag, "OW", swapped)
+        elif element.VR == "SQ":
+            items = copy.deepcopy(element.value)
+            for item in items:
+                _swap_words(item)
+            dataset[element.tag] = DataElement(element.tag, "SQ", items)
 
 
 def _set_pixel_data(dataset: FileDataset, data: bytes, vr: str) -> None:
@@ -163,6 +187,8 @@ def _set_pixel_data(dataset: FileDataset, data: bytes, vr: str) -> None:
 def _without_spare_bits(data: bytes, layout: Format, big_endian: bool) -> bytes:
     """Native pixel data of the right length whose bits beyond BitsStored say nothing."""
     expected = layout.native_bytes
+    if len(data) < expected:
+        raise Withheld("undecodable", "the pixel data do not have the size the header says")
     data = data[:expected]
     if layout.allocated == 1:
         used = layout.rows * layout.columns * layout.frames * layout.samples % 8

@@ -54,8 +54,9 @@ class Finder:
         """Every box that the detector draws, joined to blocks.
 
         What the reader makes of a box never keeps it out: strings that it can not read are text
-        too. A block of three lines or more, or with a number in it, is an overlay; it is given
-        room for lines and words that the background hides from the detector in part.
+        too. A block of three lines or more, or with a number in it, is an overlay; two lines' room
+        around it goes too, since its next word or line may be hidden from the detector, but not
+        from an eye, by a bright or noisy background.
 
         Parameters
         ----------
@@ -70,7 +71,7 @@ class Finder:
             parts = [line for line in lines if block.join(line) == block]
             height = int(np.median([line.height for line in parts]))
             if block.height > 2.5 * height or self._has_number(seen, parts):
-                block = block.grow(height, 3 * height // 2)
+                block = block.grow(2 * height, 2 * height)
             found.append(block.clip(rows, columns))
         return union(box for box in found if box is not None)
 

@@ -1,0 +1,218 @@
+"""Codestreams without comments: the words are gone, the picture is the same."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import (
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from deid.images import dicom_frames, dicom_j2k, dicom_jpeg, dicom_rle
+from deid.images.dicom_facts import Format
+from deid.images.dicom_pixels import decode
+from deid.reasons import Withheld
+
+WORDS = b"MUELLER^ANNA 1951"
+LAYOUT = Format(32, 40, 1, 1, 8, 8, False, "MONOCHROME2")
+
+
+def picture(bits: int = 8) -> np.ndarray:
+    """A ramp with noise, (1, 32, 40)."""
+    rng = np.random.default_rng(3)
+    ramp = np.linspace(0, 2**bits - 40, 32 * 40).reshape(1, 32, 40)
+    return (ramp + rng.integers(0, 30, ramp.shape)).astype(f"u{bits // 8}")
+
+
+def jpeg(mode: str = "L") -> bytes:
+    buffer = io.BytesIO()
+    values = picture()[0]
+    if mode == "RGB":
+        values = np.stack([values, values.T.reshape(values.shape), values[::-1]], -1)
+    Image.fromarray(values).save(buffer, "JPEG", quality=90, comment=WORDS)
+    return buffer.getvalue()
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def encoded(make_dicom, syntax: str, bits: int = 8) -> bytes:
+    dataset = make_dicom(picture(bits), syntax=syntax)
+    return next(generate_frames(dataset.PixelData, number_of_frames=1))
+
+
+def decoded(make_dicom, frame: bytes, syntax: str, bits: int = 8) -> np.ndarray:
+    dataset = make_dicom(picture(bits))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].is_undefined_length = True
+    return decode(dataset).pixels
+
+
+def test_jpeg_comments_and_application_segments_go_and_the_values_stay(make_dicom) -> None:
+    plain = jpeg()
+    full = plain[:2] + segment(0xE1, b"Exif\0\0" + WORDS) + segment(0xEE, WORDS) + plain[2:]
+    full += WORDS
+    stripped = dicom_jpeg.strip(full)
+    assert full.count(WORDS) == 4
+    assert WORDS not in stripped
+    assert b"JFIF" not in stripped
+    before = decoded(make_dicom, full, JPEGBaseline8Bit)
+    np.testing.assert_array_equal(decoded(make_dicom, stripped, JPEGBaseline8Bit), before)
+
+
+def test_adobes_colour_transform_stays_but_nothing_else_of_its_segment() -> None:
+    adobe = b"Adobe" + struct.pack(">HHHB", 101, 0x4142, 0x4344, 1)
+    plain = jpeg("RGB")
+    stripped = dicom_jpeg.strip(plain[:2] + segment(0xEE, adobe + WORDS) + plain[2:])
+    bodies = [part.body for part in dicom_jpeg.segments(stripped) if part.marker == 0xEE]
+    assert bodies == [b"Adobe" + struct.pack(">HHHB", 100, 0, 0, 1)]
+
+
+def test_room_inside_a_huffman_table_segment_is_refused() -> None:
+    plain = jpeg()
+    table = next(part for part in dicom_jpeg.segments(plain) if part.marker == 0xC4)
+    old = segment(0xC4, table.body)
+    with pytest.raises(ValueError, match="does not fit"):
+        dicom_jpeg.strip(plain.replace(old, segment(0xC4, table.body + WORDS)))
+
+
+def test_jpeg_ls_comments_go_and_data_bytes_that_look_like_markers_stay(make_dicom) -> None:
+    plain = encoded(make_dicom, JPEGLSLossless, 16)
+    full = plain[:2] + segment(0xFE, WORDS) + segment(0xE8, b"SPIFF\0" + WORDS) + plain[2:] + WORDS
+    stripped = dicom_jpeg.strip(full)
+    assert WORDS not in stripped
+    np.testing.assert_array_equal(decoded(make_dicom, stripped, JPEGLSLossless, 16), picture(16))
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless])
+def test_jpeg_2000_comments_go_from_both_headers(make_dicom, syntax: str) -> None:
+    # pydicom encodes no HTJ2K; a JPEG 2000 stream is a valid one too, without its block coder.
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    comment = struct.pack(">HHH", 0xFF64, len(WORDS) + 4, 1) + WORDS
+    tile = plain.index(b"\xff\x90\x00\x0a")
+    (length,) = struct.unpack_from(">I", plain, tile + 6)
+    full = (
+        plain[:tile]
+        + comment
+        + plain[tile : tile + 6]
+        + struct.pack(">I", length + len(comment))
+        + plain[tile + 10 : tile + 12]
+        + comment
+        + plain[tile + 12 :]
+        + WORDS
+    )
+    assert dicom_j2k.strip(full) == plain
+    np.testing.assert_array_equal(decoded(make_dicom, full, syntax, 16), picture(16))
+
+
+def test_jpeg_2000_boxes_go(make_dicom) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless))
+    boxes = [b"jP  \r\n\x87\n", b"xml " + WORDS, b"uuid" + bytes(16) + WORDS]
+    full = b"".join(struct.pack(">I", len(box) + 4) + box for box in boxes)
+    full += struct.pack(">I", len(plain) + 8) + b"jp2c" + plain
+    full += struct.pack(">I", len(WORDS) + 8) + b"xml " + WORDS
+    assert dicom_j2k.strip(full) == plain
+    assert dicom_j2k.size(full) == (32, 40)
+
+
+def test_a_tile_part_that_runs_to_the_end_loses_the_trailing_bytes(make_dicom) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless))
+    tile = plain.index(b"\xff\x90\x00\x0a")
+    open_end = plain[: tile + 6] + bytes(4) + plain[tile + 10 :]
+    assert dicom_j2k.strip(open_end + WORDS) == plain
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_run_lengths_lose_what_decodes_to_nothing(make_dicom, bits: int) -> None:
+    plain = encoded(make_dicom, RLELossless, bits)
+    offsets = [*struct.unpack("<16I", plain[:64])[1 : 1 + bits // 8], len(plain)]
+    # A gap before the first segment, a literal behind the picture in each, bytes behind the last.
+    out, starts = WORDS, []
+    for start, end in itertools.pairwise(offsets):
+        starts.append(64 + len(out))
+        out += plain[start:end] + bytes([len(WORDS) - 1]) + WORDS
+    header = struct.pack("<16I", bits // 8, *starts, *[0] * (15 - len(starts)))
+    stripped = dicom_rle.strip(header + out + WORDS, 32 * 40, bits // 8)
+    assert WORDS not in stripped
+    np.testing.assert_array_equal(decoded(make_dicom, stripped, RLELossless, bits), picture(bits))
+
+
+@pytest.mark.parametrize("run", [bytes([9, *b"0123456789"]), bytes([257 - 10, 7])])
+def test_the_run_that_completes_a_plane_is_cut_to_it(run: bytes) -> None:
+    frame = struct.pack("<16I", 1, 64, *[0] * 14) + run
+    stripped = dicom_rle.strip(frame, 4, 1)
+    assert b"456789" not in stripped
+    assert dicom_rle.strip(stripped, 4, 1) == stripped
+
+
+def test_frames_of_several_fragments_come_whole_and_the_surplus_does_not(make_dicom) -> None:
+    frame = encoded(make_dicom, JPEGLSLossless)
+    dataset = make_dicom(picture())
+    item = struct.Struct("<HHI")
+    parts = [frame[:100], frame[100:] + bytes(len(frame) % 2), WORDS + b" "]
+    dataset.PixelData = item.pack(0xFFFE, 0xE000, 0) + b"".join(
+        item.pack(0xFFFE, 0xE000, len(part)) + part for part in parts
+    )
+    frames = dicom_frames.split(dataset, 1)
+    (cleaned,) = dicom_frames.clean(frames, JPEGLSLossless, LAYOUT)
+    assert cleaned == dicom_jpeg.strip(frame)
+
+
+def test_a_codestream_larger_than_the_header_says_is_not_decoded(make_dicom) -> None:
+    frame = bytearray(encoded(make_dicom, JPEG2000Lossless))
+    struct.pack_into(">II", frame, 8, 65535, 65535)
+    with pytest.raises(Withheld) as withheld:
+        decoded(make_dicom, bytes(frame), JPEG2000Lossless)
+    assert withheld.value.reason == "undecodable"
+
+
+_PIECES = st.sampled_from(
+    [
+        b"\xff\xd8",
+        b"\xff\xd9",
+        b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00",
+        b"\xff\xc0\x00\x0b\x08\x00\x20\x00\x28\x01\x01\x11\x00",
+        b"\xff\xfe\x00\x06abcd",
+        b"\xff\x4f\xff\x51\x00\x29",
+        b"\xff\x90\x00\x0a\x00\x00\x00\x00\x00\x00\x00\x01",
+        b"\xff\x93",
+        b"\xff\x64\x00\x06abcd",
+        b"\x00\x00\x00\x0cjP  \r\n\x87\n",
+        b"\x00\x00\x00\x00jp2c",
+        struct.pack("<16I", 1, 64, *[0] * 14),
+    ]
+)
+
+
+@given(st.lists(st.one_of(_PIECES, st.binary(max_size=40)), max_size=12).map(b"".join))
+def test_no_parser_raises_anything_but_value_error_or_needs_more_than_its_input(
+    data: bytes,
+) -> None:
+    for strip in (dicom_jpeg.strip, dicom_j2k.strip, lambda d: dicom_rle.strip(d, 1280, 1)):
+        try:
+            stripped = strip(data)
+        except ValueError:
+            continue
+        assert strip(stripped) == stripped
+        assert len(stripped) <= len(data) + 66
+
+
+@given(st.binary(max_size=200), st.sampled_from([JPEGBaseline8Bit, JPEG2000Lossless, RLELossless]))
+def test_a_frame_of_noise_is_undecodable_and_nothing_else(data: bytes, syntax: str) -> None:
+    with pytest.raises(Withheld) as withheld:
+        dicom_frames.clean([data], syntax, LAYOUT)
+    assert withheld.value.reason == "undecodable"
