@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deid.text.box import Box, blocks, mask, union
@@ -19,6 +19,7 @@ BOXES = st.lists(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(BOXES)
 def test_the_union_covers_the_same_pixels_with_no_box_inside_another(boxes: list[Box]) -> None:
     joined = union(boxes)
@@ -26,6 +27,7 @@ def test_the_union_covers_the_same_pixels_with_no_box_inside_another(boxes: list
     assert not any(a != b and a.join(b) == b for a in joined for b in joined)
 
 
+@settings(max_examples=50, deadline=None)
 @given(BOXES, st.randoms())
 def test_blocks_cover_every_line_and_do_not_depend_on_their_order(
     boxes: list[Box], random: object
@@ -47,6 +49,7 @@ def test_texts_in_two_corners_stay_apart() -> None:
     assert blocks(corners) == corners
 
 
+@settings(max_examples=50, deadline=None)
 @given(BOXES)
 def test_a_box_survives_json(boxes: list[Box]) -> None:
     for box in boxes:
