@@ -7,12 +7,10 @@ and one whose sequences nest deeper than any real file's.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,15 +32,12 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import VR
 
-from deid.images.record import MAX_BYTES
+from deid.images.dicom_stream import Stream, inflate, malformed
 from deid.reasons import Withheld
 
 #: Sequences nested deeper than this are an attack on the reader; the deepest real object known
 #: here, a structured report, has 6 levels.
 MAX_DEPTH = 48
-
-#: The elements before the pixel data of a deflated file may inflate to this much.
-MAX_INFLATED_HEADER = 128 * 1024**2
 
 PIXEL_DATA = 0x7FE00010
 FLOAT_PIXEL_DATA = 0x7FE00008
@@ -53,8 +48,6 @@ _KNOWN_VRS = frozenset((None, *(str(vr) for vr in VR)))
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _SEQUENCE_END = 0xFFFEE0DD
-#: Deflated bytes read at once, and inflated bytes made at once.
-_PACKED, _INFLATED = 1 << 16, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -102,11 +95,6 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def malformed(detail: str) -> Withheld:
-    """The outcome of a file that is no readable Part 10 file."""
-    return Withheld("malformed", detail)
-
-
 def parse_file(path: Path) -> Parsed:
     """Read a file's data set; of its pixel data only the place.
 
@@ -144,19 +132,20 @@ def parse_stream(file: IO[bytes], size: int, *, with_pixels: bool = False) -> Pa
         When the medium fails.
     """
     with quiet():
-        preamble, meta, syntax = _read_meta(_Stream(file, size))
+        preamble, meta, syntax = _read_meta(Stream(file, size, size))
+        held = size
         if syntax == DeflatedExplicitVRLittleEndian:
-            file, size = _inflate(file, whole=with_pixels)
+            file, size, held = inflate(file, whole=with_pixels)
         start = file.tell()
         try:
-            reader = _Reader(_Stream(file, size), syntax)
+            reader = _Reader(Stream(file, size, held), syntax)
             return reader.read(preamble, meta, with_pixels=with_pixels)
         except Withheld:
             # A blank VR means a two-byte length by an old writer, or implicit VR in an explicit
             # file. pydicom takes it for the second; where that fails, the first is tried.
             file.seek(start)
             with _blank_vr_is_explicit():
-                reader = _Reader(_Stream(file, size), syntax)
+                reader = _Reader(Stream(file, size, held), syntax)
                 return reader.read(preamble, meta, with_pixels=with_pixels)
 
 
@@ -169,27 +158,7 @@ def _blank_vr_is_explicit() -> Iterator[None]:
         config.assume_implicit_vr_switch = before
 
 
-class _Stream:
-    """A stream that allocates no more than it holds, and knows whether a read came short."""
-
-    def __init__(self, raw: IO[bytes], size: int) -> None:
-        self._read = raw.read
-        self.seek = raw.seek
-        self.tell = raw.tell
-        self.size = size
-        self.short = False
-
-    def read(self, count: int = -1) -> bytes:
-        if count < 0:
-            count = self.size
-        data = self._read(count if count < self.size else self.size)
-        # Eight bytes are an element's start: where nothing stands there, the file ends in order.
-        if len(data) < count and (data or count != 8):
-            self.short = True
-        return data
-
-
-def _read_meta(stream: _Stream) -> tuple[bytes, FileMetaDataset, UID]:
+def _read_meta(stream: Stream) -> tuple[bytes, FileMetaDataset, UID]:
     preamble = stream.read(128)
     if stream.read(4) != b"DICM":
         raise malformed("not a DICOM Part 10 file: no DICM prefix")
@@ -203,39 +172,10 @@ def _read_meta(stream: _Stream) -> tuple[bytes, FileMetaDataset, UID]:
     return preamble, meta, syntax
 
 
-def _inflate(file: IO[bytes], *, whole: bool) -> tuple[io.BytesIO, int]:
-    """Inflate the rest of the stream, keeping all of it or just what a header may need.
-
-    Returns
-    -------
-    tuple
-        The stream, and the number of bytes that the whole would have.
-    """
-    keep = MAX_BYTES if whole else MAX_INFLATED_HEADER
-    kept = io.BytesIO()
-    total = 0
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        while not inflater.eof:
-            packed = inflater.unconsumed_tail or file.read(_PACKED)
-            if not packed:
-                raise malformed("the deflated data end too early")
-            piece = inflater.decompress(packed, _INFLATED)
-            total += len(piece)
-            if total > MAX_BYTES:
-                raise Withheld("too_large", "the deflated data inflate beyond the limit")
-            if total <= keep:
-                kept.write(piece)
-    except zlib.error:
-        raise malformed("the deflated data cannot be inflated") from None
-    kept.seek(0)
-    return kept, total
-
-
 class _Reader:
     """One pass over the elements of a data set."""
 
-    def __init__(self, stream: _Stream, syntax: UID) -> None:
+    def __init__(self, stream: Stream, syntax: UID) -> None:
         self.stream = stream
         self.syntax = syntax
         self.implicit = syntax == ImplicitVRLittleEndian
@@ -257,7 +197,7 @@ class _Reader:
             self._found = None
             delimiter = 0 if pixel.fragments is None else 8
             self.stream.seek(start + pixel.length + delimiter)
-            if self.stream.tell() < self.stream.size:
+            if self.stream.tell() < self.stream.held:
                 header.update(self._elements())
         if self.stream.short:
             raise malformed("the file ends inside an element")
@@ -283,13 +223,19 @@ class _Reader:
             if not isinstance(element, RawDataElement):
                 continue
             if element.length not in (_UNDEFINED, len(element.value or b"")):
+                self._refuse_long_header()
                 raise malformed("the file ends inside an element")
             if element.VR not in _KNOWN_VRS:
                 dataset._dict[element.tag] = element._replace(VR=_vr_of(element.tag))
         if self._found is None and (self.stream.short or self.stream.tell() < self.stream.size):
-            # Either an undefined length without its end, or more than was kept of a bomb.
+            # An undefined length without its end, say.
+            self._refuse_long_header()
             raise malformed("the file ends inside an element")
         return dataset
+
+    def _refuse_long_header(self) -> None:
+        if self.stream.held < self.stream.size and self.stream.tell() >= self.stream.held:
+            raise Withheld("too_large", "the elements before the pixel data inflate too far")
 
     def _stop(self, tag: BaseTag, vr: str | None, length: int) -> bool:
         if tag not in _PIXEL_TAGS:

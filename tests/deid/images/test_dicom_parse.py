@@ -22,7 +22,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from deid.images import dicom, dicom_parse, dicom_pixels
+from deid.images import dicom, dicom_pixels, dicom_stream
 from deid.images.dicom_write import write
 from deid.reasons import Withheld
 
@@ -92,19 +92,34 @@ def test_a_length_of_three_gigabytes_in_a_small_file_takes_no_memory(save) -> No
     assert peak < 10**7
 
 
-def test_a_deflate_bomb_is_too_large_and_takes_little_memory(save, monkeypatch) -> None:
-    monkeypatch.setattr(dicom_parse, "MAX_BYTES", 40 * 2**20)
-    monkeypatch.setattr(dicom_parse, "MAX_INFLATED_HEADER", 4 * 2**20)
-    element = struct.pack("<HH2sHI", 0x0009, 0x1001, b"OB", 0, 2**30)
+def deflated(content: bytes, zeros: int) -> bytes:
     squeeze = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = squeeze.compress(element)
-    packed += b"".join(squeeze.compress(bytes(2**20)) for _ in range(60)) + squeeze.flush()
-    path = save(part10(packed, DeflatedExplicitVRLittleEndian.encode() + b"\0"[: 22 % 2]))
+    packed = squeeze.compress(content)
+    packed += b"".join(squeeze.compress(bytes(2**20)) for _ in range(zeros))
+    return part10(packed + squeeze.flush(), DeflatedExplicitVRLittleEndian.encode())
+
+
+@pytest.mark.parametrize("limit", ["MAX_BYTES", "_BOMB_BYTES", "MAX_INFLATED_HEADER"])
+def test_a_deflate_bomb_is_too_large_and_takes_little_memory(save, monkeypatch, limit) -> None:
+    monkeypatch.setattr(dicom_stream, "MAX_INFLATED_HEADER", 4 * 2**20)
+    monkeypatch.setattr(dicom_stream, "_BOMB_RATIO", 100)
+    monkeypatch.setattr(dicom_stream, limit, 4 * 2**20)
+    path = save(deflated(struct.pack("<HH2sHI", 0x0009, 0x1001, b"OB", 0, 20 * 2**20), 20))
     tracemalloc.start()
     assert reason(path) == "too_large"
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 20 * 2**20
+    assert peak < 16 * 2**20
+
+
+def test_a_deflated_image_larger_than_a_header_may_be_is_read_whole(
+    make_dicom, save, monkeypatch
+) -> None:
+    monkeypatch.setattr(dicom_stream, "MAX_INFLATED_HEADER", 3000)
+    dataset = make_dicom(GREY.repeat(90, 1), syntax=DeflatedExplicitVRLittleEndian)
+    dataset.DataSetTrailingPadding = bytes(8)
+    path = save(dataset)
+    np.testing.assert_array_equal(dicom.read(path, dicom.inspect(path)).pixels, GREY.repeat(90, 1))
 
 
 def test_more_pixels_than_the_limit_are_too_large(make_dicom, save, monkeypatch) -> None:
