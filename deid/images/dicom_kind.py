@@ -34,7 +34,6 @@ _REGION_SEQUENCES = frozenset(
         0x00082220,  # Anatomic Region Modifier Sequence
         0x00082228,  # Primary Anatomic Structure Sequence
         0x00081032,  # Procedure Code Sequence
-        0x00081250,  # Related Series' purpose is elsewhere; its anatomy is not
         0x00321064,  # Requested Procedure Code Sequence
         0x00400008,  # Scheduled Protocol Code Sequence
         0x00400260,  # Performed Protocol Code Sequence
