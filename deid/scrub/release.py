@@ -111,8 +111,9 @@ def _prepare(
     }
     cleaned = None
     if original.dataset is not None:
+        searched = "clean" if terms.text == "blank" else "unknown"
         facts = PixelFacts(
-            text="clean" if terms.text == "blank" else "unknown",
+            text="as_found" if terms.metadata_only else searched,
             edited=identity,
             text_blanked=text == "blanked",
         )

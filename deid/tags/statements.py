@@ -28,7 +28,8 @@ class PixelFacts:
     Attributes
     ----------
     text
-        ``clean``: searched, blanked, searched again; ``unknown``: not searched.
+        ``clean``: searched, blanked, searched again; ``unknown``: not searched, so that nothing may
+        claim clean pixels; ``as_found``: not looked at, the header's own word stays.
     edited
         The remover changed the picture.
     text_blanked
@@ -62,7 +63,7 @@ def state(result: Dataset, *, patient: str, pixels: PixelFacts, burned_in: str) 
     if pixels.text == "clean":
         codes.append(_PIXELS)
         result.BurnedInAnnotation = "NO"
-    elif burned_in in ("YES", "NO"):
+    elif burned_in == "YES" or (burned_in == "NO" and pixels.text == "as_found"):
         result.BurnedInAnnotation = burned_in
     elif "BurnedInAnnotation" in result:
         del result.BurnedInAnnotation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 from pydicom import DataElement, Sequence
@@ -32,6 +33,7 @@ _INTEGERS: dict[str, tuple[int, int]] = {
     "AT": (0, 0xFFFFFFFF),
 }
 _FLOATS = frozenset(("FL", "FD"))
+_LARGEST_FL = 3.4028234663852886e38
 BULK = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
 #: Bulk attributes that belong to the picture, with the attribute that says how many entries they
 #: have. Any other bulk could hold anything.
@@ -67,8 +69,8 @@ _SPELT = 64
 
 
 def listed(element: DataElement | None) -> list[Any]:
-    """The values of an element as a list; empty for none."""
-    value = None if element is None else element.value
+    """The values of an element as a list; empty for none, and for items where values belong."""
+    value = None if element is None or element.VR == "SQ" else element.value
     if value is None or value == "" or value == b"":
         return []
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
@@ -145,7 +147,11 @@ def kept(element: DataElement, rule: Rule, entries: Callable[[str], int]) -> Dat
 def _numbers(element: DataElement, vr: str) -> list[Any] | None:
     values = listed(element)
     if vr in _FLOATS:
-        return values if all(isinstance(value, (int, float)) for value in values) else None
+        if not all(isinstance(value, (int, float)) for value in values):
+            return None
+        # A file may say FD, or DS, where only an FL can be written.
+        fit = vr == "FD" or all(not isfinite(v) or abs(v) <= _LARGEST_FL for v in values)
+        return values if fit else None
     low, high = _INTEGERS[vr]
     fit = all(isinstance(value, int) and low <= value <= high for value in values)
     return values if fit else None
@@ -160,15 +166,18 @@ def _readable(element: DataElement, rule: Rule, vr: str) -> list[Any] | None:
     if rule.keyword in technical():
         return words if all(_TECHNICAL.fullmatch(word) for word in words) else None
     if vr == "CS":
-        words = [word.upper() for word in words]
         return words if all(_CODE.fullmatch(word) for word in words) else None
     if vr == "AS":
         return words if all(_AGE.fullmatch(word) for word in words) else None
     if vr == "IS":
         return words if all(_INTEGER.fullmatch(word) for word in words) else None
-    if vr == "DS" and all(_DECIMAL.fullmatch(word) for word in words):
+    if vr == "DS" and all(_DECIMAL.fullmatch(word) and _finite(word) for word in words):
         return [_decimal(word) for word in words]
     return None
+
+
+def _finite(word: str) -> bool:
+    return not word or isfinite(float(word))
 
 
 def _decimal(word: str) -> Any:
