@@ -73,8 +73,8 @@ def _print(sources: dict[str, Any], split: str) -> None:
     from rich.table import Table
 
     table = Table(title=f"Split {split}: figure (95 % interval over patients)", box=SIMPLE_HEAD)
-    for column in ("source", "", "AUC", "rank-1", "patients of people"):
-        table.add_column(column)
+    for column in ("source", "", "AUC", "rank-1", "patients"):
+        table.add_column(column, no_wrap=True)
     for source, figures in sources.items():
         for label, name, found in (
             (source, "encoder", figures),

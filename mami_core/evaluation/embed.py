@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 #: Pictures ``(n, 3, size, size)`` uint8 -> embeddings ``(n, d)``.
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
-BATCH = 32
+#: Pictures a forward pass: large ones cost a CPU as much again in fresh memory (measured at 32).
+BATCH = {"cpu": 4, "cuda": 64}
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,16 @@ def embedder(weights: str | Path, device: str = "auto") -> Embedder:
     if loaded.kind != "mami":
         raise WeightsError("these weights are not an identity encoder's; give those of train-mami")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model = loaded.model.to(chosen)
+    model, batch = loaded.model.to(chosen), BATCH[chosen]
 
     @torch.inference_mode()
     def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [
-            model(torch.from_numpy(pictures[start : start + BATCH]).to(chosen).float() / 255.0)
+            model(torch.from_numpy(pictures[start : start + batch]).to(chosen).float() / 255.0)
             .identity.float()
             .cpu()
             .numpy()
-            for start in range(0, len(pictures), BATCH)
+            for start in range(0, len(pictures), batch)
         ]
         return np.concatenate(parts)
 

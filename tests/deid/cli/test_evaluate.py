@@ -71,7 +71,7 @@ def test_json_is_one_object_with_every_figure_and_the_floor_beside_it(
 def test_the_table_names_source_encoder_and_pixels(app: Typer, encoder: Path, folder: Path) -> None:
     done = CliRunner().invoke(app, [str(encoder), str(folder), "--device", "cpu"])
     assert done.exit_code == 0, done.output
-    for word in ("demo", "encoder", "pixels", "AUC", "rank-1", "6 of 6"):
+    for word in ("demo", "visit", "encoder", "pixels", "AUC", "rank-1", "6 of 6"):
         assert word in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
