@@ -127,8 +127,9 @@ def stack(finder: Finder, slices: int) -> bool:
         area = np.mean([mask(boxes, 512, 512).mean() for boxes in found.boxes])
         shares.append(whole / each)
         print(
-            f"series of {slices}, {'with' if words else 'without'} text: {whole:.1f} s of CPU, slice "
-            f"by slice {each:.0f} s: {shares[-1]:.3f}; blanked {area:.4f}, remains {found.remains}"
+            f"series of {slices}, {'with' if words else 'without'} text: {whole:.1f} s of CPU, "
+            f"slice by slice {each:.0f} s: {shares[-1]:.3f}; "
+            f"blanked {area:.4f}, remains {found.remains}"
         )
     return max(shares) <= STACK
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +22,10 @@ from deid.reasons import Withheld
 from deid.scrub import folders
 from deid.scrub.journal import PARTIAL, Journal, locked
 from deid.scrub.models import Models
-from deid.scrub.options import CannotStart, Options, Stopped
+from deid.scrub.options import Options, Stopped
 from deid.scrub.outcome import Result, finish
 from deid.scrub.plan import Patient, Plan, manifest_patients, plan
-from deid.scrub.pool import Done, Failed, Job, Pool
+from deid.scrub.pool import Done, Failed, Job, Pool, Question
 from deid.scrub.release import Released, withheld_row
 from deid.scrub.terms import Item, Look, Terms, admit
 from deid.tags import Pseudonyms
@@ -96,7 +96,9 @@ def prepare_worker(terms: Terms) -> Terms:
     return terms
 
 
-def headers(paths: tuple[Path, ...], terms: Terms) -> Iterator[Any]:
+def headers(
+    paths: tuple[Path, ...], terms: Terms
+) -> Generator[Question, Any, list[Header | tuple[str, str]]]:
     """Job: the headers of some files; a file that is no image to us gives its `Withheld`."""
     yield from ()
     results: list[Header | tuple[str, str]] = []
@@ -406,6 +408,3 @@ def _others(item: Item, look: Look, pending: _Pending) -> Any:
         if (other.modality, other.region) == (look.modality, look.region)
     ]
     return np.stack(vectors) if vectors else None
-
-
-__all__ = ["CannotStart", "Counter", "Result", "Stopped", "scrub"]
