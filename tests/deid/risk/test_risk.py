@@ -320,3 +320,13 @@ def test_the_made_up_world_is_neither_trivial_nor_impossible(
 ) -> None:
     searched = gallery(embedded, val.records)
     assert 0.2 < found_within(searched.own, searched.impostors).mean() < 0.8
+
+
+def test_two_names_for_one_picture_do_not_hide_a_person_from_himself(cohort: Cohort) -> None:
+    twice = replace(
+        cohort,
+        images=np.vstack([cohort.images, cohort.images[:1]]),
+        owner=np.append(cohort.owner, np.int32(cohort.owner.max())),
+    )
+    assert twice.reach < 1
+    assert cohort.owner[0] not in twice.impostors(cohort.images[:1])
