@@ -161,7 +161,7 @@ def _tesseract(pixels: NDArray[Any]) -> str:
         path = Path(folder) / "picture.png"
         picture = Image.fromarray(pixels.astype(np.uint8))
         picture.resize((2 * picture.width, 2 * picture.height)).save(path)
-        command = ["tesseract", str(path), "-", "--psm", "11"]
+        command = ["env", "OMP_THREAD_LIMIT=1", "tesseract", str(path), "-", "--psm", "11"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.upper()
 

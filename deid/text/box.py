@@ -37,6 +37,10 @@ class Box:
         """The box with a margin at its sides, and another above and below."""
         return Box(self.x0 - aside, self.y0 - above, self.x1 + aside, self.y1 + above)
 
+    def move(self, right: int, down: int) -> Box:
+        """The box elsewhere."""
+        return Box(self.x0 + right, self.y0 + down, self.x1 + right, self.y1 + down)
+
     def join(self, other: Box) -> Box:
         """The smallest box that holds both."""
         return Box(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ _LONGEST = 2048
 #: A string counts as legible with this many letters or digits at this mean score.
 _CHARACTERS = 3
 _SCORE = 0.6
+#: A box is a word, not a letter or a rib, when it is this much wider than high.
+_WORD = 1.3
 #: A text with this many digits in a line is no film marker but says who, when or which.
 _DIGITS = 4
 
@@ -68,10 +71,14 @@ class Finder:
         lines = [box for view in seen for box in self._detector(view, _scale(max(rows, columns)))]
         found = []
         for block in blocks(lines):
-            parts = [line for line in lines if block.join(line) == block]
-            height = int(np.median([line.height for line in parts]))
-            if block.height > 2.5 * height or self._has_number(seen, parts):
-                block = block.grow(2 * height, 2 * height)
+            words = [
+                line
+                for line in lines
+                if block.join(line) == block and line.width > _WORD * line.height
+            ]
+            if _rows(words) >= 3 or self._has_number(seen, words):
+                margin = 2 * int(np.median([word.height for word in words]))
+                block = block.grow(margin, margin)
             found.append(block.clip(rows, columns))
         return union(box for box in found if box is not None)
 
@@ -89,6 +96,13 @@ class Finder:
             for view in views
             for line in lines
         )
+
+
+def _rows(words: list[Box]) -> int:
+    """How many lines the words stand on."""
+    middles = sorted((word.y0 + word.y1) / 2 for word in words)
+    apart = min((word.height for word in words), default=0) / 2
+    return sum(j - i > apart for i, j in pairwise([-np.inf, *middles]))
 
 
 def _scale(longest: int) -> float:

@@ -50,8 +50,8 @@ def _session(task: str, threads: int) -> InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    # The arena keeps the largest picture's memory for ever.
-    options.enable_cpu_mem_arena = False
+    # Patterns are remembered per picture size, of which there are many.
+    options.enable_mem_pattern = False
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

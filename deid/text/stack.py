@@ -46,8 +46,8 @@ def search_stack(pictures: NDArray[Any], finder: Finder) -> StackText:
 
     They share their burned-in text, so the detector sees the first, the middle and the last picture
     and the per-pixel maximum, minimum and spread; each slice gets all boxes. A slice with strokes
-    that these do not explain is searched by itself; its boxes stay with that slice unless something
-    can be read in them.
+    that these do not explain is searched by itself, first where the strokes are and, if there is
+    text, whole; its boxes stay with that slice unless something can be read in them.
 
     Parameters
     ----------
@@ -63,10 +63,18 @@ def search_stack(pictures: NDArray[Any], finder: Finder) -> StackText:
         shared = union([*shared, *boxes])
         remains |= left
     single: dict[int, list[Box]] = {}
-    for index in odd_slices(pictures, shared):
-        boxes, left = _search(blank(pictures[index], shared), finder)
-        single[index] = boxes
+    for index, part in odd_slices(pictures, shared).items():
+        slice_ = blank(pictures[index], shared)
+        hint = finder.find(slice_[part.y0 : part.y1, part.x0 : part.x1])
+        if not hint:
+            continue
+        boxes, left = _search(slice_, finder)
+        boxes = union([*boxes, *(box.move(part.x0, part.y0) for box in hint)])
         remains |= left
+        # What can be read on one slice may stand on its neighbours, too faint to be noticed there.
+        if finder.legible(slice_, boxes):
+            shared = union([*shared, *boxes])
+        single[index] = boxes
     return StackText([union([*shared, *single.get(i, [])]) for i in range(len(pictures))], remains)
 
 

@@ -22,15 +22,18 @@ _WORD = (24, 8)
 _STEP = 4
 #: How far out of the usual, in deviations of the logarithm, a slice is searched by itself.
 _DEVIATIONS = 6
+#: Pixels around such strokes that are searched with them.
+_AROUND = 48
 
 
-def odd_slices(pictures: NDArray[Any], boxes: Iterable[Box]) -> list[int]:
-    """Slices with strokes that neither side has, outside the boxes.
+def odd_slices(pictures: NDArray[Any], boxes: Iterable[Box]) -> dict[int, Box]:
+    """Slices with strokes that neither side has, outside the boxes, and where on the slice.
 
     Anatomy changes steadily from slice to slice, so what counts is how far a pixel lies outside the
     range between a slice before and a slice after; of that the thin part, summed over the size of a
     word, against the same sum in the slices around. Slices whose largest quotient is an outlier in
-    the stack are returned. In a stack of up to four all are.
+    the stack are returned, each with the part of the picture that makes it one. In a stack of up to
+    four all are, whole.
 
     Parameters
     ----------
@@ -39,18 +42,27 @@ def odd_slices(pictures: NDArray[Any], boxes: Iterable[Box]) -> list[int]:
     """
     count, rows, columns = pictures.shape[:3]
     if count <= 4:
-        return list(range(count))
+        return {i: Box(0, 0, columns, rows) for i in range(count)}
     grey = _to_bytes(pictures)
+    hidden = mask(boxes, rows, columns)
     for frame in grey:
-        frame[mask(boxes, rows, columns)] = 0
-    odd: set[int] = set()
+        frame[hidden] = 0
+    odd: dict[int, Box] = {}
     for gap in _GAPS:
         excess = _excess(np.stack([_strokes(grey, i, gap) for i in range(count)]))
-        level = np.log(excess)
+        level = np.log(excess.reshape(count, -1).max(axis=1))
         usual = np.median(level)
         limit = usual + _DEVIATIONS * np.median(np.abs(level - usual)) + 0.1
-        odd |= {int(i) for i in np.flatnonzero(level > limit)}
-    return sorted(odd)
+        for i in np.flatnonzero(level > limit):
+            part = _part(excess[i] > np.exp(limit)).clip(rows, columns)
+            if part is not None:
+                odd[int(i)] = part.join(odd.get(int(i), part))
+    return dict(sorted(odd.items()))
+
+
+def _part(above: NDArray[np.bool_]) -> Box:
+    y, x = (_STEP * n for n in np.nonzero(above))
+    return Box(int(x.min()), int(y.min()), int(x.max()), int(y.max())).grow(_AROUND, _AROUND)
 
 
 def _to_bytes(pictures: NDArray[Any]) -> NDArray[np.uint8]:
@@ -82,12 +94,12 @@ def _strokes(grey: NDArray[np.uint8], i: int, gap: int) -> NDArray[np.float32]:
     return np.maximum.reduce(sums)
 
 
-def _excess(strokes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """For each slice the largest quotient of its strokes and those of the slices around it."""
+def _excess(strokes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For each slice and place the quotient of its strokes and those of the slices around it."""
     around = np.stack([cv2.dilate(layer, np.ones((5, 5), np.uint8)) for layer in strokes])
-    noise = float(np.median(strokes)) + 1 / 16
-    result = np.empty(len(strokes))
+    noise = np.float32(np.median(strokes) + 1 / 16)
+    result = np.empty_like(strokes)
     for i, layer in enumerate(strokes):
         near = [j for d in (2, 3, 4) for j in (i - d, i + d) if 0 <= j < len(strokes)]
-        result[i] = (layer / (np.median(around[near], axis=0) + noise)).max()
-    return np.maximum(result, 1e-6)
+        result[i] = layer / (np.median(around[near], axis=0) + noise)
+    return np.maximum(result, np.float32(1e-6))
