@@ -1,6 +1,6 @@
 """How a cohort is made: from people that the encoder was not trained on.
 
-In X-ray the people with one image are the `train` patients that training leaves out (`left_out`),
+In X-ray the people with one image are the `train` patients that training leaves out (`reserved`),
 and those with more are of `val`; each as many as `val` has, since people with several visits are
 the harder impostors (sicker, and a mean over images is nearer to everybody: measured on frozen
 features, rank-1 among 100 people is 0.38, and 0.64 where all impostors have one image). In fundus
@@ -20,18 +20,13 @@ from numpy.typing import NDArray
 from deid.risk.cohort import MOST, Cohort, directions
 from deid.risk.edits import EDITS, Edit, empty_pictures
 from deid.risk.tail import Level
-from mami_core.data import Dataset, Record, known
+from mami_core.data import Dataset, Record, known, reserved
 from mami_core.evaluation.embed import Embedder
 
 Array = NDArray[np.float64]
 
 #: Sets whose people stand in a modality's cohort. (ridb's licence is not settled.)
 SOURCES = {"xray": ("nih", "kermany"), "fundus": ("odir", "tvhl")}
-
-
-def left_out(source: str, patient: str) -> bool:
-    """Whether a `train` patient with one image is kept from training, to be an impostor."""
-    return hashlib.sha256(f"cohort/{source}/{patient}".encode()).digest()[0] % 2 == 0
 
 
 @dataclass(frozen=True)
@@ -59,8 +54,8 @@ def build_cohort(
     ValueError
         Where the data set has no such people.
     """
-    images = Counter(record.person for record in dataset.records)
-    part = dataset.select(lambda record: _serves(record, images[record.person], modality))
+    spare = iter(reserved(dataset.records))
+    part = dataset.select(lambda record: _serves(record, modality, spare=next(spare)))
     people = _people(part.records)
     if not people:
         raise ValueError(f"the data set has no people for the cohort of '{modality}'")
@@ -85,11 +80,8 @@ def build_cohort(
     return _with_regression(cohort, encoder, pictures, embedded, part.records, edits)
 
 
-def _serves(record: Record, images: int, modality: str) -> bool:
-    if record.source not in SOURCES[modality] or record.split == "val":
-        return record.source in SOURCES[modality]
-    spare = record.split == "train" and images == 1 and modality == "xray"
-    return spare and left_out(record.source, record.patient)
+def _serves(record: Record, modality: str, *, spare: bool) -> bool:
+    return record.source in SOURCES[modality] and (record.split == "val" or spare)
 
 
 def _people(records: Sequence[Record]) -> list[_Person]:

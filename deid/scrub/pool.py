@@ -20,8 +20,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from deid.scrub.options import CannotStart
+
 Question = tuple[str, Any]
 Ask = Callable[[list[Question]], list[Any]]
+
+#: What a worker is busy with before its first job.
+_SETUP = 0
 
 #: Seconds that a job may run between two signs of life before its worker is given up.
 PATIENCE = 600.0
@@ -80,9 +85,13 @@ def _resolve(target: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def _serve(connection: Connection, setup: Callable[[], Any]) -> None:
-    """Body of a worker: start jobs and feed answers until the other side is gone."""
-    context = setup()
+def _serve(connection: Connection) -> None:
+    """Body of a worker: set up, then start jobs and feed answers until the other side is gone."""
+    try:
+        context = connection.recv()()
+        connection.send(("ready", _SETUP, None))
+    except BaseException:  # the other side sees the death, and says it in one line
+        return
     held: dict[int, Any] = {}
     while True:
         try:
@@ -117,8 +126,14 @@ class _Worker:
     connection: Connection
     jobs: dict[int, Job] = field(default_factory=dict)
     outbox: deque[tuple[int, Job | None, Any]] = field(default_factory=deque)
-    current: int | None = None
-    since: float = 0.0
+    current: int | None = _SETUP
+    since: float = field(default_factory=time.monotonic)
+
+    def greet(self, setup: Callable[[], Any]) -> None:
+        # Not among the process's arguments: one that dies on its way up would leave us writing into
+        # a pipe that nobody reads, for good.
+        with contextlib.suppress(BrokenPipeError, OSError):
+            self.connection.send(setup)
 
     def post(self, number: int, job: Job | None, answer: Any) -> None:
         self.outbox.append((number, job, answer))
@@ -142,7 +157,7 @@ class Pool:
     ----------
     setup
         Called once in each worker before its first job; it is pickled, and what it returns is the
-        last argument of every job.
+        last argument of every job. `run` raises `CannotStart` where a worker dies of it.
     in_flight
         Jobs under way at once.
     budget
@@ -159,6 +174,8 @@ class Pool:
         self._budget = budget
         self._numbers = 0
         self._workers = [self._start() for _ in range(workers)]
+        for worker in self._workers:
+            worker.greet(setup)
 
     def __enter__(self) -> Pool:
         return self
@@ -169,7 +186,7 @@ class Pool:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._setup), daemon=True)
+        process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -206,7 +223,7 @@ class Pool:
                     worker.current = None
                     if state == "ask":
                         questions.append((worker, number, value))
-                    else:
+                    elif state != "ready":
                         job = worker.jobs.pop(number)
                         yield Done(job, value) if state == "done" else Failed(job, *value)
                     worker.forward()
@@ -237,9 +254,14 @@ class Pool:
 
     def _replace(self, worker: _Worker, again: deque[Job]) -> Failed:
         """A new worker for one that died or hangs; what it held but was not running starts anew."""
+        if worker.current == _SETUP:
+            raise CannotStart(
+                "a worker process can not start; free memory, lower --workers, or reinstall"
+            )
         guilty = worker.jobs.pop(worker.current or 0)
         again.extend(worker.jobs.values())
         worker.process.kill()
         self._stop(worker)
-        self._workers[self._workers.index(worker)] = self._start()
+        fresh = self._workers[self._workers.index(worker)] = self._start()
+        fresh.greet(self._setup)
         return Failed(guilty, None)

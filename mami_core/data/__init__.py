@@ -5,6 +5,7 @@ from __future__ import annotations
 from mami_core.data.dataset import Dataset, open_dataset
 from mami_core.data.known import known, modality_of
 from mami_core.data.record import DatasetError, Record, split_of
+from mami_core.data.reserved import reserved
 from mami_core.data.square import square
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "known",
     "modality_of",
     "open_dataset",
+    "reserved",
     "split_of",
     "square",
 ]

@@ -6,9 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+#: Smaller squares are made of one of this side. The networks are trained on views drawn from it; a
+#: picture that was brought down in one step is sharper than any that they know (measured: AUC 0.93
+#: in place of 0.96 on children's X-rays).
+MASTER = 256
+
 
 def square(picture: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Stretch a picture to a square, antialiased.
+    """Stretch a picture to a square, antialiased; to a small one by way of `MASTER`.
 
     The aspect is given up on purpose: the width over the height alone tells patients apart.
 
@@ -37,8 +42,9 @@ def square(picture: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 def _resized(plane: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     plane = np.ascontiguousarray(plane, dtype=np.float32)
-    if plane.shape == (size, size):
-        return np.clip(plane, 0.0, 1.0)
-    # Pillow's triangle filter grows with the reduction, on each axis by itself.
-    image = Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)
-    return np.clip(np.asarray(image, dtype=np.float32), 0.0, 1.0)
+    for side in (max(size, MASTER), size):
+        if plane.shape != (side, side):
+            # Pillow's triangle filter grows with the reduction, on each axis by itself.
+            image = Image.fromarray(plane).resize((side, side), Image.Resampling.BILINEAR)
+            plane = np.asarray(image, dtype=np.float32)
+    return np.clip(plane, 0.0, 1.0)

@@ -109,15 +109,24 @@ def pooled(
     return normalised(means), [records[members[0]] for members in groups.values()]
 
 
-def gallery(embeddings: NDArray[np.floating], records: Sequence[Record]) -> Gallery:
+def gallery(
+    embeddings: NDArray[np.floating],
+    records: Sequence[Record],
+    *,
+    queries: NDArray[np.floating] | None = None,
+) -> Gallery:
     """Score every query against every person (see the module's text for the rules).
 
     Parameters
     ----------
     embeddings
-        ``(n, d)``, one row a record.
+        ``(n, d)``, one row a record: the images of the gallery.
+    queries
+        ``(n, d)``, one row a record: the same images as they are searched with (protected ones,
+        say); `embeddings` where none are given.
     """
     rows = normalised(embeddings)
+    asked = rows if queries is None else normalised(queries)
     patient = _numbers([record.person for record in records])
     subject = _numbers([(record.person, record.subject) for record in records])
     unit = _numbers([(record.person, record.subject, record.unit) for record in records])
@@ -131,9 +140,9 @@ def gallery(embeddings: NDArray[np.floating], records: Sequence[Record]) -> Gall
     query = np.flatnonzero(units_of[subject] > 1)
     # A person without the query's own unit: what is left of the sum.
     rest = normalised(sums[subject[query]] - unit_sums[unit[query]])
-    impostors = rows[query] @ normalised(sums).T
+    impostors = asked[query] @ normalised(sums).T
     impostors[patient[query][:, None] == owner[None, :]] = np.nan
-    own = np.einsum("qd,qd->q", rows[query], rest)
+    own = np.einsum("qd,qd->q", asked[query], rest)
     return Gallery(query, patient[query], own, impostors)
 
 

@@ -23,7 +23,7 @@ class RemoverConfig:
     image: int = 256
     code: int = 16
     planes: int = 4
-    amplitude: float = 0.3
+    amplitude: float = 0.45
 
 
 class Remover(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mami_core.data import Dataset, Record, square
+from mami_core.data import Dataset, Record, reserved, square
 from mami_core.training.draws import Draws
 from mami_core.training.loop import TrainingError
 
@@ -37,9 +37,6 @@ REGIONS = {
         "brain": "head",
     },
 }
-
-#: Sets whose people with one image become impostors of the risk figures (half of them, by hash).
-COHORT_SOURCES = ("nih", "kermany")
 
 
 def stored(image: int) -> int:
@@ -92,17 +89,6 @@ def _some(lists: list[list[int]], count: int, draws: Draws) -> list[list[int]]:
     return [lists[index] for index in chosen]
 
 
-def held_out(records: Sequence[Record]) -> list[bool]:
-    """Which images belong to people that stay out of training, to be impostors of the risk."""
-    images = Counter(record.person for record in records)
-    return [
-        images[record.person] == 1
-        and record.source in COHORT_SOURCES
-        and hashlib.sha256(f"cohort/{record.source}/{record.patient}".encode()).digest()[0] % 2 == 0
-        for record in records
-    ]
-
-
 def region_of(record: Record) -> str | None:
     """The region of a training image, None where it is not one that the networks learn of."""
     return REGIONS.get(record.modality or "", {}).get(record.body_part)
@@ -117,9 +103,8 @@ def parts(dataset: Dataset, modalities: Collection[str]) -> tuple[Dataset, Datas
         Where there is nothing to train on.
     """
     known = dataset.select(lambda r: r.modality in modalities and region_of(r) is not None)
-    train = known.select(lambda record: record.split == "train")
-    out = iter(held_out(train.records))
-    train = train.select(lambda _record: not next(out))
+    out = iter(reserved(known.records))
+    train = known.select(lambda record: not next(out) and record.split == "train")
     if not len(train):
         names = ", ".join(sorted(modalities))
         raise TrainingError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from mami_core.data import Dataset, Record
-from mami_core.evaluation import Estimate, found_within, patient_mean
-from mami_core.evaluation.protocol import normalised, usable
+from mami_core.evaluation import Estimate, found_within, gallery, patient_mean
+from mami_core.evaluation.protocol import usable
 from mami_core.models.encoder import MaMI
 from mami_core.models.mfm import MedicalEncoder
 from mami_core.models.remover import Remover
@@ -102,8 +101,8 @@ def strength_curve(
             given = torch.full((len(images),), strength, device=device)
             edited = remover(images, codes[at : at + BATCH].to(device), given)
             change.append((edited - images).abs().mean(dim=(1, 2, 3)))
-            identity.append(encoder(_fed(edited, encoder.config.image)).identity)
-            keys.append(medical(_fed(edited, medical.config.image)).keys)
+            identity.append(encoder(resized(edited, encoder.config.image)).identity)
+            keys.append(medical(resized(edited, medical.config.image)).keys)
         now = torch.cat(identity), torch.cat(keys)
         original = original or now
         cosine = functional.cosine_similarity(original[1], now[1], dim=2).mean(dim=1)
@@ -128,40 +127,12 @@ def outer_rank1(
     for source in sorted({records[index].source for index in keep}):
         members = [int(index) for index in keep if records[index].source == source]
         part = [records[index] for index in members]
-        searched = _search(normalised(protected[members]), normalised(originals[members]), part)
-        if searched is not None:
-            own, impostors, patient = searched
-            found[source] = patient_mean(found_within(own, impostors), patient)
-            people[source] = impostors.shape[1]
+        searched = gallery(originals[members], part, queries=protected[members])
+        if searched.own.size and searched.size > 1:
+            hits = found_within(searched.own, searched.impostors)
+            found[source] = patient_mean(hits, searched.patient)
+            people[source] = searched.size
     return found, people
-
-
-def _search(
-    queries: NDArray[np.float64], rows: NDArray[np.float64], records: list[Record]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]] | None:
-    """Scores to the own person's other units and to everybody (NaN for the own person)."""
-    people: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for index, record in enumerate(records):
-        people[record.person].append(index)
-    number = {person: i for i, person in enumerate(people)}
-    means = normalised(np.stack([rows[members].mean(axis=0) for members in people.values()]))
-    own, patient, asked = [], [], []
-    for index, record in enumerate(records):
-        others = [
-            i
-            for i in people[record.person]
-            if records[i].subject == record.subject and records[i].unit != record.unit
-        ]
-        if others:
-            mate = normalised(rows[others].mean(axis=0)[None])[0]
-            own.append(float(queries[index] @ mate))
-            patient.append(number[record.person])
-            asked.append(index)
-    if not own or len(people) < 2:
-        return None
-    impostors = queries[asked] @ means.T
-    impostors[np.arange(len(asked)), patient] = np.nan
-    return np.array(own), impostors, np.array(patient, dtype=np.intp)
 
 
 def _codes(records: list[Record], length: int, seed: int) -> Tensor:
@@ -172,7 +143,8 @@ def _codes(records: list[Record], length: int, seed: int) -> Tensor:
     return torch.stack([drawn[record.person] for record in records])
 
 
-def _fed(images: Tensor, size: int) -> Tensor:
+def resized(images: Tensor, size: int) -> Tensor:
+    """As the encoders are fed: smaller squares come of the remover's, as in `square`."""
     return functional.interpolate(
         images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
     )

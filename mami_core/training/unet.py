@@ -8,6 +8,7 @@ met.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mami_core.data import Dataset
+from mami_core.data import Dataset, Record
 from mami_core.models.encoder import MaMI
 from mami_core.models.mfm import MedicalEncoder
 from mami_core.models.remover import Remover, RemoverConfig
@@ -26,7 +28,7 @@ from mami_core.training.batches import Pictures, digest, draw_modality, parts
 from mami_core.training.draws import Draws
 from mami_core.training.loop import Budget, TrainingError, train
 from mami_core.training.losses import order_loss
-from mami_core.training.measure import Curve, strength_curve
+from mami_core.training.measure import Curve, resized, strength_curve
 from mami_core.training.start import begin
 from mami_core.weights import Weights, load
 
@@ -129,6 +131,7 @@ class RemoverTask:
             if any(record.modality == name for record in data.records)
         }
         self.pictures = {name: Pictures(part, config.image) for name, part in self.parts.items()}
+        self.often = {name: evenly(part.records) for name, part in self.parts.items()}
         self.similar = {name: self._embedded(name) for name in self.parts}
         generator = torch.Generator().manual_seed(5)
         width = self.encoder.config.features
@@ -147,7 +150,9 @@ class RemoverTask:
         draws = Draws(self.seed, step)
         name = draw_modality(list(self.parts), draws)
         count = min(self.batch, len(self.parts[name]))
-        chosen = draws.choice.choice(len(self.parts[name]), count, replace=False)
+        chosen = draws.choice.choice(
+            len(self.parts[name]), count, replace=False, p=self.often[name]
+        )
         images = self.pictures[name].batch([int(i) for i in chosen]).to(self.device)
         code = draws.normal(count, self.model.config.code).to(self.device)
         full = draws.uniform(count) < 0.5
@@ -251,11 +256,10 @@ def _frozen(model: Any, device: str) -> Any:
     return model
 
 
-def resized(images: Tensor, size: int) -> Tensor:
-    """As the encoders are fed."""
-    return functional.interpolate(
-        images, size=(size, size), mode="bilinear", antialias=True, align_corners=False
-    )
+def evenly(records: Sequence[Record]) -> NDArray[np.float64]:
+    """How often each image is drawn: all sources alike, or the largest would be learned alone."""
+    images = Counter(record.source for record in records)
+    return np.array([1.0 / (len(images) * images[record.source]) for record in records])
 
 
 def moved(images: Tensor, draws: Draws) -> Tensor:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deid.risk import Cohort, Risk, largest, residual_risk
-from deid.risk.build import build_cohort, left_out
+from deid.risk.build import build_cohort
 from deid.risk.calibration import calibrate
 from deid.risk.edits import EDITS, empty_pictures
-from mami_core.data import Dataset, open_dataset
+from mami_core.data import Dataset, open_dataset, reserved
 from mami_core.evaluation import found_within, gallery, linkability
 from mami_core.evaluation.embed import Embedder
 
@@ -89,8 +89,10 @@ def test_the_cohort_has_the_proportions_of_val_and_nobody_that_training_saw(
     assert single.mean() == pytest.approx(0.5, abs=0.02)
     trained_on = [
         index
-        for index, record in enumerate(world.records)
-        if record.split == "train" and not left_out(record.source, record.patient)
+        for index, (record, out) in enumerate(
+            zip(world.records, reserved(world.records), strict=True)
+        )
+        if record.split == "train" and not out
     ]
     embedded = _embed(world.squares(SIDE))[trained_on]
     embedded /= np.linalg.norm(embedded, axis=1, keepdims=True)

@@ -34,3 +34,13 @@ def full(number: int, _: None) -> Generator[Any, Any, int]:
     """Fail as a full disk does."""
     yield from ()
     raise OSError(28, "No space left on device")
+
+
+def deadly_setup(_: bytes) -> None:
+    """A set-up on which the process dies."""
+    os._exit(1)
+
+
+def wrong_setup(_: bytes) -> None:
+    """A set-up that raises."""
+    raise ImportError("a library is missing")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deid.scrub.options import CannotStart
 from deid.scrub.pool import Done, Failed, Job, Pool, drive
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,6 +46,16 @@ def test_a_worker_that_dies_takes_only_the_guilty_job_with_it() -> None:
     failed = {end.job.key for end in ends if isinstance(end, Failed) and end.error is None}
     assert failed == {3, 8}
     assert len(ends) == 14
+
+
+@pytest.mark.parametrize("setup", [jobs_for_pool.deadly_setup, jobs_for_pool.wrong_setup])
+def test_workers_that_can_not_start_are_told_and_not_waited_for(setup: Any) -> None:
+    heavy = partial(setup, bytes(3_000_000))  # more than a pipe holds
+    with (
+        Pool(2, setup=heavy, in_flight=2, budget=10**9) as pool,
+        pytest.raises(CannotStart, match="a worker process can not start"),
+    ):
+        list(pool.run(lambda: Job(0, "jobs_for_pool:doubled", (0,)), answer))
 
 
 def test_an_error_is_told_with_its_kind_and_a_full_disk_is_recognised() -> None:

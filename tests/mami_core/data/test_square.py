@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mami_core.data import square
+from mami_core.data.square import MASTER
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,9 +43,17 @@ def test_a_fine_grating_is_averaged_away_on_the_axis_that_shrinks() -> None:
     assert np.allclose(result[:, :, 4:-4], 0.5, atol=0.02)
 
 
-def test_a_picture_of_that_size_is_left_alone() -> None:
-    picture = np.random.default_rng(0).uniform(size=(24, 24)).astype(np.float32)
-    assert np.array_equal(square(picture, 24)[1], picture)
+def test_a_large_square_is_left_alone() -> None:
+    picture = np.random.default_rng(0).uniform(size=(MASTER, MASTER)).astype(np.float32)
+    assert np.array_equal(square(picture, MASTER)[1], picture)
+
+
+def test_a_small_square_is_equally_soft_whatever_the_size_of_the_picture() -> None:
+    fine = np.random.default_rng(0).uniform(size=(2 * MASTER, 2 * MASTER)).astype(np.float32)
+    small = square(fine, 224)
+    assert np.array_equal(small, square(square(fine, MASTER)[0], 224))
+    # A picture that has the size already was not made so.
+    assert square(small[0], 224).std() < small.std()
 
 
 def test_a_stack_is_refused() -> None:

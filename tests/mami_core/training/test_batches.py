@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,7 +13,6 @@ from mami_core.training.batches import (
     Pictures,
     Pool,
     draw_modality,
-    held_out,
     parts,
     pools,
     region_of,
@@ -25,20 +23,6 @@ from mami_core.training.draws import Draws
 def _record(patient: str, source: str = "nih", **more: object) -> Record:
     base = Record(f"{source}/{patient}", patient, source, modality="xray", body_part="chest")
     return replace(base, subject=patient, **more)  # type: ignore[arg-type]
-
-
-def test_about_half_of_the_people_with_one_image_stay_out_of_training() -> None:
-    records = [_record(str(number)) for number in range(400)]
-    out = held_out(records)
-    assert 150 < sum(out) < 250
-    first = hashlib.sha256(b"cohort/nih/0").digest()[0] % 2 == 0
-    assert out[0] == first
-
-
-def test_people_with_two_images_and_people_of_other_sets_are_never_left_out() -> None:
-    records = [_record(str(number)) for number in range(50)] * 2
-    assert not any(held_out(records))
-    assert not any(held_out([_record(str(number), "site") for number in range(50)]))
 
 
 def test_pairs_show_one_identity_and_nobody_twice() -> None:
