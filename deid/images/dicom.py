@@ -6,6 +6,7 @@ The order in which a file is refused is fixed: malformed, then no image, then no
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,10 +179,17 @@ def agrees(image: Image, data: bytes, *, edited: bool) -> bool:
     return (
         again.pixels.dtype == image.pixels.dtype
         and np.array_equal(again.pixels, image.pixels)
-        and again.meaning == image.meaning
+        and _same_meaning(again.meaning, image.meaning)
         and _same_geometry(again.geometry, image.geometry)
         and not again.native
         and (not edited or parsed.syntax == "1.2.840.10008.1.2.1")
+    )
+
+
+def _same_meaning(one: Meaning, other: Meaning) -> bool:
+    """Decoded, the colours of YBR_FULL_422 are those of YBR_FULL."""
+    return replace(one, photometric=one.photometric.removesuffix("_422")) == replace(
+        other, photometric=other.photometric.removesuffix("_422")
     )
 
 

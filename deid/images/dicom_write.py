@@ -13,7 +13,12 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+)
 
 from deid.images import dicom_frames, dicom_j2k
 from deid.images.dicom_facts import Format, lossy_syntax, read_format
@@ -25,6 +30,15 @@ from deid.reasons import Withheld
 
 #: Elements of the pixel data's own layout that are rebuilt or no longer true.
 _OFFSET_TABLES = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+#: LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1) by transfer syntax.
+_LOSSY_METHODS = {
+    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
+    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
+    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
+    "1.2.840.10008.1.2.4.203": "ISO_15444_15",
+}
+_LOSSY_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
 _SERIES_EXTREMES = (
     "SmallestPixelValueInSeries",
     "LargestPixelValueInSeries",
@@ -86,6 +100,9 @@ def _state_colour(dataset: FileDataset, image: Image) -> None:
     meant = image.meaning.photometric
     declared = text(dataset, "PhotometricInterpretation")
     if meant not in ("", declared) and declared not in ("YBR_ICT", "YBR_RCT"):
+        if meant == "YBR_FULL" and dataset.file_meta.TransferSyntaxUID in _LOSSY_JPEG:
+            # The name that PS3.5 8.2.1 has for it there, subsampled or not.
+            meant = "YBR_FULL_422"
         _put(dataset, "PhotometricInterpretation", meant)
 
 
@@ -105,6 +122,7 @@ def with_native_pixels(dataset: FileDataset, image: Image) -> FileDataset:
     out = _copy(dataset)
     if _was_lossy(dataset):
         _put(out, "LossyImageCompression", "01")
+        _state_loss(out)
     if out.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
         _swap_words(out)
     _put(out.file_meta, "TransferSyntaxUID", ExplicitVRLittleEndian)
@@ -123,22 +141,43 @@ def with_native_pixels(dataset: FileDataset, image: Image) -> FileDataset:
     return out
 
 
+def _state_loss(dataset: FileDataset) -> None:
+    """How the loss came about, where only the transfer syntax, now given up, said so.
+
+    PS3.3 C.7.6.1 asks for method and ratio beside LossyImageCompression; a header that names an
+    earlier loss is believed.
+    """
+    method = _LOSSY_METHODS.get(str(dataset.file_meta.TransferSyntaxUID))
+    if method is None:
+        return
+    if "LossyImageCompressionMethod" not in dataset:
+        _put(dataset, "LossyImageCompressionMethod", method)
+    if "LossyImageCompressionRatio" not in dataset:
+        ratio = read_format(dataset).native_bytes / max(1, len(dataset.PixelData))
+        _put(dataset, "LossyImageCompressionRatio", f"{ratio:.2f}")
+
+
 def with_true_extremes(dataset: FileDataset, pixels: NDArray[Any]) -> FileDataset:
     """A copy of `dataset` whose smallest and largest pixel value are those of `pixels`.
 
-    What is said of the series or a plane is no longer known and goes.
+    What is said of the series or a plane is no longer known and goes, and what 16 bits do not hold.
     """
     out = _copy(dataset)
     for keyword in _SERIES_EXTREMES:
         if keyword in out:
             delattr(out, keyword)
     vr = "SS" if np.issubdtype(pixels.dtype, np.signedinteger) else "US"
+    limits = np.iinfo(np.int16 if vr == "SS" else np.uint16)
     for keyword, value in (
         ("SmallestImagePixelValue", int(pixels.min())),
         ("LargestImagePixelValue", int(pixels.max())),
     ):
-        if keyword in out:
+        if keyword not in out:
+            continue
+        if limits.min <= value <= limits.max:
             _put(out, keyword, value, vr)
+        else:
+            delattr(out, keyword)
     return out
 
 
@@ -169,7 +208,9 @@ def _swap_words(dataset: Dataset) -> None:
     """Turn lookup tables that stand as words (OW) from big to little endian; pydicom does not."""
     for element in list(dataset):
         if element.VR == "OW" and element.tag != PIXEL_DATA and isinstance(element.value, bytes):
-            swapped = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
+            # An odd byte at the end, which only a broken file has, is no word.
+            words = np.frombuffer(element.value, ">u2", len(element.value) // 2)
+            swapped = words.astype("<u2").tobytes()
             dataset[element.tag] = DataElement(element.tag, "OW", swapped)
         elif element.VR == "SQ":
             items = copy.deepcopy(element.value)

@@ -12,8 +12,15 @@ from pydicom.tag import BaseTag
 
 from deid.tags.dates import shifted_date, shifted_datetime, shifted_pair, shifted_time
 from deid.tags.pseudonyms import Pseudonyms, is_standard
-from deid.tags.rules import Act, Rule, rule_for
-from deid.tags.statements import PixelFacts, file_meta, new_file, state
+from deid.tags.rules import Act, Rule, named, rule_for
+from deid.tags.statements import (
+    PixelFacts,
+    derived_type,
+    file_meta,
+    new_file,
+    say_derived,
+    state,
+)
 from deid.tags.tables import coded_concepts, coding_schemes
 from deid.tags.values import dummy, empty, kept, listed, spelt, texts
 
@@ -21,7 +28,9 @@ from deid.tags.values import dummy, empty, kept, listed, spelt, texts
 MAX_DEPTH = 64
 #: Stands for the class of an object that does not name one; no reader knows it, which is true.
 _NO_CLASS = "2.25.151873960542277403561294861036174502119"
-_TRANSFER_SYNTAXES = "1.2.840.10008.1.2"
+
+#: Whose first value says ORIGINAL, MIXED or DERIVED.
+_TYPES = ("ImageType", "FrameType")
 
 #: An input data set, its copy, and the keywords of the sequences that lead to it.
 _Work = tuple[Dataset, Dataset, tuple[str, ...]]
@@ -78,20 +87,29 @@ class _Cleaner:
 
     def run(self, dataset: FileDataset) -> Cleaned:
         result = new_file()
+        sop_class = _sop_class(dataset)
         # Written out, not recursed into: a hostile file may nest deeper than Python's stack.
         work: list[_Work] = [(dataset, result, ())]
         while work:
             source, target, path = work.pop()
             parent = path[-1] if path else ""
             for tag in list(source.keys()):
-                rule = rule_for(parent, int(tag))
+                rule = rule_for(parent, int(tag), sop_class)
                 if rule is not None:
                     new = self._treated(source, tag, rule, path, work)
                     if new is not None:
                         target.add(new)
         burned_in = "".join(texts(_decoded(dataset, 0x00280301)))
-        state(result, patient=self.patient, pixels=self.pixels, burned_in=burned_in)
+        state(
+            result,
+            patient=self.patient,
+            pixels=self.pixels,
+            burned_in=burned_in,
+            sop_class=sop_class,
+        )
         self._name(dataset, result)
+        if self.pixels.altered:
+            say_derived(result, sop_class, source=self.pseudonyms.uid(_instance(dataset)))
         notes = [] if any(texts(_decoded(dataset, 0x00100020))) else ["the patient ID was empty"]
         return Cleaned(result, self.kept, self.uids, notes)
 
@@ -101,8 +119,7 @@ class _Cleaner:
         self, source: Dataset, tag: BaseTag, rule: Rule, path: tuple[str, ...], work: list[_Work]
     ) -> DataElement | None:
         act = rule.act
-        if rule.keyword == "HistogramSequence" and self.pixels.altered:
-            # It counts the pixels as they were: untrue now, and a fingerprint of the original.
+        if rule.only_original and self.pixels.altered:
             return None
         if act in (Act.GONE, Act.EMPTY, Act.DUMMY):
             return _stand_in(tag, rule, act)
@@ -125,7 +142,12 @@ class _Cleaner:
                 )
             else:
                 new = self._standing(source, element, rule, path)
-        return _stand_in(tag, rule, rule.instead) if new is None else new
+        if new is not None:
+            return new
+        new = _stand_in(tag, rule, rule.instead)
+        if new is not None and rule.keyword in _TYPES and self.pixels.altered:
+            new.value = derived_type([])
+        return new
 
     def _standing(
         self, source: Dataset, element: DataElement, rule: Rule, path: tuple[str, ...]
@@ -137,8 +159,8 @@ class _Cleaner:
             new = kept(element, rule, lambda keyword: _entries(source, keyword))
         if new is None:
             return None
-        if rule.keyword in ("ImageType", "FrameType") and self.pixels.altered:
-            new.value = ["DERIVED", *(listed(new)[1:] or ["PRIMARY"])]
+        if rule.keyword in _TYPES and self.pixels.altered:
+            new.value = derived_type(listed(new))
         self.kept.append((">".join((*path, rule.keyword)), rule.keyword, spelt(new)))
         return new
 
@@ -161,10 +183,12 @@ class _Cleaner:
         new = []
         # A text that is no UID is an identifier all the same: it is replaced as one.
         for old in texts(element)[: rule.most]:
-            uid = renew(old)
-            new.append(uid)
-            if uid != old:
-                self.uids[old] = uid
+            if is_standard(old, rule.named):
+                new.append(old)
+                continue
+            new.append(renew(old))
+            if old:
+                self.uids[old] = new[-1]
         return DataElement(element.tag, "UI", new if len(new) != 1 else new[0])
 
     def _date(self, source: Dataset, element: DataElement, rule: Rule) -> DataElement | None:
@@ -191,18 +215,34 @@ class _Cleaner:
 
     def _name(self, dataset: FileDataset, result: FileDataset) -> None:
         """Class and instance; the file meta information needs both, whatever the data set has."""
-        old = getattr(dataset, "file_meta", None) or Dataset()
-        stated = "".join(texts(_decoded(old, 0x00020002))[:1])
+        stated = _stated(dataset, 0x00020002)
         if not result.get("SOPClassUID") and not stated:
             result.SOPClassUID = _NO_CLASS
-        kind = result.get("SOPClassUID") or self.pseudonyms.uid(stated)
+        kind = result.get("SOPClassUID") or stated
+        if not is_standard(kind, named("SOPClassUID")):
+            kind = result.get("SOPClassUID") or self.pseudonyms.uid(stated)
         if not result.get("SOPInstanceUID"):
-            stated = "".join(texts(_decoded(old, 0x00020003))[:1])
-            result.SOPInstanceUID = self.pseudonyms.instance_uid(stated or _print(dataset))
-        syntax = "".join(texts(_decoded(old, 0x00020010)))
-        known = is_standard(syntax) and syntax.startswith(_TRANSFER_SYNTAXES)
+            result.SOPInstanceUID = self.pseudonyms.instance_uid(_instance(dataset))
+        syntax = _stated(dataset, 0x00020010)
+        known = is_standard(syntax, named("TransferSyntaxUID"))
         instance = str(result.SOPInstanceUID)
         result.file_meta = file_meta(str(kind), instance, syntax if known else "")
+
+
+def _stated(dataset: FileDataset, tag: int) -> str:
+    """The first value of an element of the file meta information, or ""."""
+    meta = getattr(dataset, "file_meta", None) or Dataset()
+    return "".join(texts(_decoded(meta, tag))[:1])
+
+
+def _sop_class(dataset: FileDataset) -> str:
+    return "".join(texts(_decoded(dataset, 0x00080016))[:1]) or _stated(dataset, 0x00020002)
+
+
+def _instance(dataset: FileDataset) -> str:
+    """The instance UID of the input, or what stands for it."""
+    own = "".join(texts(_decoded(dataset, 0x00080018))[:1])
+    return own or _stated(dataset, 0x00020003) or _print(dataset)
 
 
 def _stand_in(tag: BaseTag, rule: Rule, act: Act) -> DataElement | None:

@@ -1,8 +1,15 @@
-"""Dates and times moved into the past by one shift, a date and its time together."""
+"""Dates and times moved into the past by one shift, a date and its time together.
+
+The shift has a fraction of a second, so that fractions move too. A value keeps its precision: what
+is finer is cut off after the move. So all values of one precision move by the same amount, and the
+intervals between them stay as they were; between two precisions, to the coarser of them, and in
+their order.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from deid.tags.pseudonyms import Shift
@@ -34,8 +41,8 @@ def _moment(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> 
         return None
 
 
-def _clock(value: str) -> tuple[timedelta, int, str] | None:
-    """Time of day, how many of its six digits were given, and the fraction as written."""
+def _clock(value: str) -> tuple[timedelta, int] | None:
+    """Time of day, and how many digits of it were given, at most six and six of the fraction."""
     match = _TIME.fullmatch(value.strip())
     if not match:
         return None
@@ -43,8 +50,20 @@ def _clock(value: str) -> tuple[timedelta, int, str] | None:
     if hours > 23 or minutes > 59 or seconds > 60:
         return None
     digits = 2 * sum(part is not None for part in match.groups()[:3])
-    time = timedelta(hours=hours, minutes=minutes, seconds=min(seconds, 59))
-    return time, digits, match.group(4) or ""
+    fraction = (match.group(4) or ".")[1:]
+    time = timedelta(
+        hours=hours,
+        minutes=minutes,
+        seconds=min(seconds, 59),
+        microseconds=int(fraction.ljust(6, "0")),
+    )
+    return time, digits + len(fraction)
+
+
+def _spelt(moment: datetime, digits: int) -> str:
+    """The time of day as TM, cut to so many digits."""
+    text = moment.strftime("%H%M%S%f")[:digits]
+    return text if digits <= 6 else f"{text[:6]}.{text[6:]}"
 
 
 def shifted_pair(date: str, time: str, shift: Shift) -> tuple[str, str]:
@@ -58,11 +77,11 @@ def shifted_pair(date: str, time: str, shift: Shift) -> tuple[str, str]:
         return shifted_date(date, shift), ""
     if day is None:
         return "", shifted_time(time, shift)
-    moment, digits, fraction = clock
-    moved = _moved(day + moment, shift)
+    time_of_day, digits = clock
+    moved = _moved(day + time_of_day, shift)
     if moved is None:
         return "", ""
-    return moved.strftime("%Y%m%d").zfill(8), moved.strftime("%H%M%S")[:digits] + fraction
+    return moved.strftime("%Y%m%d").zfill(8), _spelt(moved, digits)
 
 
 def shifted_date(date: str, shift: Shift) -> str:
@@ -77,9 +96,9 @@ def shifted_time(time: str, shift: Shift) -> str:
     clock = _clock(time)
     if clock is None:
         return ""
-    moment, digits, fraction = clock
-    moved = datetime(2000, 1, 2) + moment - timedelta(seconds=shift.seconds)
-    return moved.strftime("%H%M%S")[:digits] + fraction
+    time_of_day, digits = clock
+    moved = datetime(2000, 1, 2) + time_of_day - replace(shift, days=0).delta()
+    return _spelt(moved, digits)
 
 
 def shifted_datetime(value: str, shift: Shift) -> str:
@@ -95,12 +114,14 @@ def shifted_datetime(value: str, shift: Shift) -> str:
     moment = _moment(int(year), month, day, hour, minute)
     if moment is None or second > 60:
         return ""
-    moment += timedelta(seconds=min(second, 59))
+    # A fraction of anything but a second says nothing.
+    fraction = (match.group(7) or ".")[1:] if given == 14 else ""
+    moment += timedelta(seconds=min(second, 59), microseconds=int(fraction.ljust(6, "0")))
     moved = _moved(moment, shift if given > 8 else Shift(shift.days, 0))
     if moved is None:
         return ""
-    text = f"{moved.year:04d}" + moved.strftime("%m%d%H%M%S")
-    return text[:given] + (match.group(7) or "") + (match.group(8) or "")
+    date = f"{moved.year:04d}{moved:%m%d}"[:given]
+    return date + _spelt(moved, max(0, given - 8) + len(fraction)) + (match.group(8) or "")
 
 
 def _moved(moment: datetime, shift: Shift) -> datetime | None:

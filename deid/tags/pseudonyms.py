@@ -5,35 +5,43 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
 from pydicom._uid_dict import UID_dictionary
 
-#: Storage classes that are newer than our dictionary of UIDs.
-_STORAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4(\.[1-9]\d{0,2}){2,5}")
+from deid.tags.tables import image_classes
+
 _DAYS = 3650
 
 
-def is_standard(uid: str) -> bool:
-    """Whether the standard itself defines a UID: then it means the same everywhere and stays.
+def is_standard(uid: str, kinds: Collection[str]) -> bool:
+    """Whether the standard itself defines a UID as one of these kinds of things (PS3.6 table A-1).
 
-    That it begins like one is not enough, since anything may follow.
+    That it begins like one is not enough, since anything may follow. Classes newer than our
+    dictionary count where our own table has them.
     """
-    return uid in UID_dictionary or _STORAGE.fullmatch(uid) is not None
+    if uid in UID_dictionary:
+        return UID_dictionary[uid][1] in kinds
+    return "SOP Class" in kinds and uid in image_classes()
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far a patient's dates move into the past: whole days plus seconds, never zero."""
+    """How far a patient's dates move into the past: whole days plus seconds, never zero.
+
+    The seconds have a fraction (`microseconds`), without which those of the times would stay as
+    they were: six digits that hardly any other examination has.
+    """
 
     days: int
     seconds: int
+    microseconds: int = 0
 
     def delta(self) -> timedelta:
         """The whole shift."""
-        return timedelta(days=self.days, seconds=self.seconds)
+        return timedelta(days=self.days, seconds=self.seconds, microseconds=self.microseconds)
 
 
 class Pseudonyms:
@@ -49,7 +57,6 @@ class Pseudonyms:
 
     def __init__(self, key: bytes, instance_context: bytes) -> None:
         self._key, self._context = key, instance_context
-        self._uids: dict[str, str] = {}
 
     def _digest(self, *parts: bytes) -> bytes:
         # Each part with its length, so that no two lists of parts give the same bytes.
@@ -67,7 +74,7 @@ class Pseudonyms:
         return self.name("patient", issuer.strip(), value.strip())
 
     def uid(self, old: str) -> str:
-        """A new UID for an old one; standard UIDs stay."""
+        """A new UID for an old one, whatever that is."""
         return self._uid(b"uid", old)
 
     def instance_uid(self, old: str) -> str:
@@ -76,12 +83,14 @@ class Pseudonyms:
 
     def _uid(self, kind: bytes, old: str, *more: bytes) -> str:
         old = old.strip(" \0")
-        if not old or is_standard(old):
+        if not old:
             return old
         digest = self._digest(kind, old.encode("utf-8", "surrogatepass"), *more)
         return f"2.25.{int.from_bytes(digest[:16], 'big')}"
 
     def shift(self, patient: str) -> Shift:
-        """The patient's date shift, 1 to 3650 days and 1 to 86399 seconds."""
+        """The patient's date shift, 1 to 3650 days and more than 1 to less than 86400 seconds."""
         number = int.from_bytes(self._digest(b"shift", patient.encode()), "big")
-        return Shift(1 + number % _DAYS, 1 + number // _DAYS % 86399)
+        rest, days = divmod(number, _DAYS)
+        rest, seconds = divmod(rest, 86399)
+        return Shift(1 + days, 1 + seconds, 1 + rest % 999_999)

@@ -1,4 +1,4 @@
-"""What happens to an attribute, decided once for each pair of parent sequence and tag."""
+"""What happens to an attribute, decided once for each class, parent sequence and tag."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from functools import cache
 from pydicom.datadict import dictionary_has_tag, get_entry, tag_for_keyword
 from pydicom.tag import BaseTag
 
-from deid.tags.tables import attribute_types, basic_profile
+from deid.tags.tables import (
+    attribute_type,
+    basic_profile,
+    image_classes,
+    only_original,
+)
 
 #: Attributes that table E.1-1 does not name and that go all the same. One character set for the
 #: whole replaces all. Versions of context groups are dates that everybody can look up, so that a
 #: shifted one would give the patient's shift away, and what else names the group goes with them.
-#: UIDs of coding schemes would be replaced by untrue ones.
+#: UIDs of coding schemes would be replaced by untrue ones. Where an object can be had names a site.
+#: The last few may stand only beside an attribute that the table removes.
 _ALSO_GONE = frozenset(
     (
         "SpecificCharacterSet",
@@ -27,18 +33,35 @@ _ALSO_GONE = frozenset(
         "MappingResource",
         "MappingResourceName",
         "MappingResourceUID",
+        "ContextGroupIdentificationSequence",
+        "MappingResourceIdentificationSequence",
         "CodingSchemeUID",
         "CodingSchemeResponsibleOrganization",
+        "DICOMRetrievalSequence",
+        "DICOMMediaRetrievalSequence",
+        "HL7StructuredDocumentReferenceSequence",
+        "WADORetrievalSequence",
+        "WADORSRetrievalSequence",
+        "XDSRetrievalSequence",
         "EncryptedAttributesSequence",
         "DeidentificationMethod",
         "DeidentificationMethodCodeSequence",
         "PatientIdentityRemoved",
         "LongitudinalTemporalInformationModified",
+        "ClinicalTrialProtocolEthicsCommitteeName",
+        "PatientAlternativeCalendar",
+        "ResponsiblePersonRole",
     )
 )
 _CODES = frozenset(("CodeValue", "CodeMeaning", "CodingSchemeDesignator"))
 _PIXELS = frozenset(("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
 _TIMES = frozenset(("DA", "TM", "DT"))
+#: Kinds of UIDs of the standard (PS3.6 table A-1), which stay in attributes that name such a thing.
+#: In any other, of an instance or a frame of reference, the same UID is an identifier.
+_SOP_CLASSES = frozenset(("SOP Class", "Meta SOP Class"))
+_TRANSFER_SYNTAXES = frozenset(("Transfer Syntax",))
+_PALETTES = frozenset(("Well-known SOP Instance",))
+_NAMES_PALETTE = frozenset(("PaletteColorLookupTableUID", "ReferencedColorPaletteInstanceUID"))
 _UNBOUNDED = 1 << 30
 
 
@@ -71,6 +94,10 @@ class Rule:
         How many values the dictionary allows.
     twin
         Tag of the time that belongs to a date, or the reverse; 0 for none.
+    named
+        Kinds of things, of those that the standard defines, whose UIDs stay.
+    only_original
+        Whether it goes from an image whose pixels were altered.
     """
 
     keyword: str
@@ -80,6 +107,8 @@ class Rule:
     least: int
     most: int
     twin: int
+    named: frozenset[str]
+    only_original: bool
 
     @property
     def vr(self) -> str:
@@ -87,9 +116,21 @@ class Rule:
         return self.vrs[0]
 
 
+def rule_for(parent: str, tag: int, sop_class: str = "") -> Rule | None:
+    """The rule for `tag` in items of the sequence `parent` ("" at top level); None: it goes.
+
+    Parameters
+    ----------
+    sop_class
+        Of the whole object. One that is no image class of the standard's gets the rules that serve
+        all of them.
+    """
+    # Looked up before the cache, which unknown classes would fill.
+    return _rule(parent, tag, sop_class if sop_class in image_classes() else "")
+
+
 @cache
-def rule_for(parent: str, tag: int) -> Rule | None:
-    """The rule for `tag` in items of the sequence `parent` ("" at top level); None: it goes."""
+def _rule(parent: str, tag: int, sop_class: str) -> Rule | None:
     place = BaseTag(tag)
     if place.is_private or _group_is_gone(place) or not dictionary_has_tag(place):
         return None
@@ -97,7 +138,7 @@ def rule_for(parent: str, tag: int) -> Rule | None:
     if not keyword or keyword in _ALSO_GONE:
         return None
     vrs = tuple(vr.split(" or "))
-    kind = attribute_types().get((parent, keyword), "3")
+    kind = attribute_type(sop_class, parent, keyword)
     instead = {"1": Act.DUMMY, "2": Act.EMPTY}.get(kind[0], Act.GONE)
     act = _act(basic_profile().get(tag), vrs[0], keyword, kind)
     if act is Act.PIXELS and parent:
@@ -107,7 +148,28 @@ def rule_for(parent: str, tag: int) -> Rule | None:
     elif act is Act.SHIFT and instead is Act.GONE:
         instead = Act.EMPTY
     least, most = _multiplicity(vm)
-    return Rule(keyword, vrs, act, instead, least, most, _twin(keyword))
+    return Rule(
+        keyword,
+        vrs,
+        act,
+        instead,
+        least,
+        most,
+        _twin(keyword),
+        named(keyword),
+        (sop_class, keyword) in only_original()
+        # It counts the pixels as they were: untrue of others, and a fingerprint of the original.
+        or keyword == "HistogramSequence",
+    )
+
+
+def named(keyword: str) -> frozenset[str]:
+    """The kinds of UIDs of the standard that may stand in an attribute of this keyword."""
+    if "SOPClass" in keyword:
+        return _SOP_CLASSES
+    if "TransferSyntax" in keyword:
+        return _TRANSFER_SYNTAXES
+    return _PALETTES if keyword in _NAMES_PALETTE else frozenset()
 
 
 def _group_is_gone(tag: BaseTag) -> bool:

@@ -1,7 +1,10 @@
 """The standard's tables as data.
 
 ``e1-1.csv``: PS3.15 table E.1-1 (2026d), Basic Profile. ``types.csv.gz``: the strictest type that
-an image IOD of PS3.3 (2026b) gives an attribute within its parent. ``technical.toml``: ours.
+an image IOD of PS3.3 (2026b) gives an attribute within its parent. ``classes.csv``: the image
+classes of PS3.3 (2026b), whether and how each asks for BurnedInAnnotation, and the type of the
+attributes that table E.1-1 removes unless an IOD needs them, where IODs differ. ``derived.toml``:
+what the standard asks of altered images. ``technical.toml``: ours.
 """
 
 from __future__ import annotations
@@ -32,10 +35,61 @@ def basic_profile() -> dict[int, tuple[str, bool]]:
 
 @cache
 def attribute_types() -> dict[tuple[str, str], str]:
-    """Type (1, 1C, 2, 2C) by (keyword of the parent sequence or "", keyword)."""
+    """Type (1, 1C, 2, 2C) by (keyword of the parent sequence or "", keyword): a union over IODs.
+
+    The strictest counts, so that nothing that any IOD asks for is missing; what that keeps in
+    objects of other IODs has a dummy value or none.
+    """
     text = gzip.decompress(_read("types.csv.gz")).decode()
     rows = csv.DictReader(io.StringIO(text))
     return {(row["parent"], row["keyword"]): row["type"] for row in rows}
+
+
+@cache
+def image_classes() -> dict[str, dict[str, str]]:
+    """By UID of an image's SOP class a row: ``burned_in`` and types by keyword ("" for 3).
+
+    ``burned_in`` has the values that BurnedInAnnotation may have where the class asks for it.
+    """
+    rows = csv.DictReader(io.StringIO(_read("classes.csv").decode()))
+    return {row["uid"]: row for row in rows}
+
+
+def attribute_type(sop_class: str, parent: str, keyword: str) -> str:
+    """Type of an attribute: of its class where that is known and matters, else of the union."""
+    row = image_classes().get(sop_class, {})
+    if not parent and keyword in row:
+        return row[keyword] or "3"
+    return attribute_types().get((parent, keyword), "3")
+
+
+@cache
+def only_original() -> frozenset[tuple[str, str]]:
+    """(SOP class, keyword) of attributes that a DERIVED image may not have."""
+    return frozenset(
+        (uid, keyword)
+        for entry in _derived()["only_original"]
+        for uid in entry["classes"]
+        for keyword in entry["keywords"]
+    )
+
+
+def more_image_type(sop_class: str) -> list[str]:
+    """Values 3 and on of ImageType for a DERIVED image whose class asks for them."""
+    for entry in _derived()["image_type"]:
+        if sop_class in entry["classes"]:
+            return list(entry["values"])
+    return []
+
+
+def needs_source_image(sop_class: str) -> bool:
+    """Whether a DERIVED image of the class needs a SourceImageSequence."""
+    return sop_class in _derived()["source_image"]["classes"]
+
+
+@cache
+def _derived() -> dict[str, Any]:
+    return tomllib.loads(_read("derived.toml").decode())
 
 
 @cache

@@ -104,6 +104,9 @@ def dummy(tag: int, rule: Rule) -> DataElement | None:
     """The attribute with a value that says nothing; None where its VR has none."""
     if rule.keyword == "CodingSchemeDesignator":
         return DataElement(tag, "SH", "99ANONYMIZED")
+    if rule.keyword == "LongCodeValue":
+        # What fits into a CodeValue may not stand there.
+        return DataElement(tag, "UC", "ANONYMIZED LONG CODE VALUE")
     if rule.vr not in _DUMMY:
         return None
     return DataElement(tag, rule.vr, [_DUMMY[rule.vr]] * max(rule.least, 1))
@@ -193,7 +196,9 @@ def _table(element: DataElement, vr: str, entries: int) -> DataElement | None:
         return None
     if isinstance(value, bytes):
         vr = vr if vr in BULK else "OW"
-        return DataElement(element.tag, vr, value[: 2 * entries], already_converted=True)
+        # Whole words, since a big-endian file's are turned when it is edited.
+        value = value[: min(2 * entries, len(value) // 2 * 2)]
+        return DataElement(element.tag, vr, value, already_converted=True)
     numbers = _numbers(element, "US")
     if numbers is None:
         return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pydicom.uid import UID
 
 from deid.tags import Pseudonyms
+from deid.tags.pseudonyms import is_standard
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -43,16 +45,35 @@ def test_every_new_uid_is_valid_and_unlike_the_old_text(old: str) -> None:
         assert not old.strip(" \0")
 
 
-@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.1", "1.2.840.10008.5.1.4.1.1.501.99"])
-def test_uids_of_the_standard_stay(uid: str) -> None:
-    assert Pseudonyms(KEY, b"").uid(uid) == uid
+@pytest.mark.parametrize(
+    ("uid", "kind"),
+    [
+        ("1.2.840.10008.1.2.1", "Transfer Syntax"),
+        ("1.2.840.10008.5.1.4.1.1.2", "SOP Class"),
+        ("1.2.840.10008.5.1.4.1.1.66.7", "SOP Class"),  # newer than pydicom's dictionary
+        ("1.2.840.10008.1.4.1.1", "Well-known frame of reference"),
+    ],
+)
+def test_uids_of_the_standard_are_known_as_what_they_name(uid: str, kind: str) -> None:
+    assert is_standard(uid, {kind})
+    assert not is_standard(uid, {"Well-known SOP Instance"})
 
 
 @pytest.mark.parametrize(
-    "uid", ["1.2.840.10008.19700101.4711", "1.2.840.10008.5.1.4.1.1.19700101", "1.2.840.10008.A^B"]
+    "uid",
+    [
+        "1.2.840.10008.19700101.4711",
+        "1.2.840.10008.5.1.4.1.1.19700101",
+        "1.2.840.10008.5.1.4.1.1.197.1.1.47.11",
+        "1.2.840.10008.A^B",
+    ],
 )
-def test_a_uid_that_only_begins_like_one_of_the_standard_goes(uid: str) -> None:
-    assert Pseudonyms(KEY, b"").uid(uid).startswith("2.25.")
+def test_a_uid_that_only_begins_like_one_of_the_standard_is_none(uid: str) -> None:
+    assert not is_standard(uid, {"SOP Class", "Transfer Syntax"})
+
+
+def test_the_same_key_and_any_uid_give_a_new_one() -> None:
+    assert Pseudonyms(KEY, b"").uid("1.2.840.10008.1.2.1").startswith("2.25.")
 
 
 @given(st.text())
@@ -60,6 +81,8 @@ def test_a_shift_is_never_zero_and_into_the_past(patient: str) -> None:
     shift = Pseudonyms(KEY, b"").shift(patient.encode("utf-8", "ignore").decode())
     assert 1 <= shift.days <= 3650
     assert 1 <= shift.seconds < 86400
+    assert 1 <= shift.microseconds < 1_000_000
+    assert shift.delta() < timedelta(days=shift.days + 1)
 
 
 def test_a_patients_pseudonym_fits_a_code_string_alphabet() -> None:
