@@ -280,12 +280,15 @@ def _code(source: Dataset, element: DataElement, rule: Rule) -> DataElement | No
     return DataElement(element.tag, rule.vr, value if rule.keyword == "CodeValue" else meaning)
 
 
-def _entries(source: Dataset, keyword: str) -> int:
-    """Number of entries of a look-up table by its descriptor (PS3.3 C.11.1.1.1), 0 without one."""
+def _entries(source: Dataset, keyword: str) -> tuple[int, int]:
+    """Number of entries of a look-up table by its descriptor (PS3.3 C.11.1.1.1), 0 without one.
+
+    And the number of bits of each.
+    """
     values = listed(_decoded(source, tag_for_keyword(keyword) or 0))
-    if len(values) != 3 or not isinstance(values[0], int):
-        return 0
-    return values[0] % 65536 or 65536
+    if len(values) != 3 or not all(isinstance(value, int) for value in values):
+        return 0, 0
+    return values[0] % 65536 or 65536, values[2]
 
 
 def _print(dataset: Dataset) -> str:

@@ -112,13 +112,16 @@ def dummy(tag: int, rule: Rule) -> DataElement | None:
     return DataElement(tag, rule.vr, [_DUMMY[rule.vr]] * max(rule.least, 1))
 
 
-def kept(element: DataElement, rule: Rule, entries: Callable[[str], int]) -> DataElement | None:
+def kept(
+    element: DataElement, rule: Rule, entries: Callable[[str], tuple[int, int]]
+) -> DataElement | None:
     """The attribute as it may stand: as it was, unless it could carry prose.
 
     Parameters
     ----------
     entries
-        Gives the number of entries that a look-up table's descriptor states, by its keyword.
+        Gives the number of entries and of bits an entry that a look-up table's descriptor states,
+        by its keyword.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def kept(element: DataElement, rule: Rule, entries: Callable[[str], int]) -> Dat
             return None
         return DataElement(element.tag, "OB", profile, already_converted=True)
     if rule.keyword in _TABLES:
-        return _table(element, vr, entries(_TABLES[rule.keyword]))
+        return _table(element, vr, *entries(_TABLES[rule.keyword]))
     if vr in _INTEGERS or vr in _FLOATS:
         value: list[Any] | None = _numbers(element, vr)
     elif vr in BULK or vr in ("UN", "UR", "UI"):
@@ -189,7 +192,7 @@ def _decimal(word: str) -> Any:
     return word
 
 
-def _table(element: DataElement, vr: str, entries: int) -> DataElement | None:
+def _table(element: DataElement, vr: str, entries: int, bits: int) -> DataElement | None:
     """A look-up table, cut to the length that its descriptor states; none without descriptor."""
     value = element.value
     if not entries:
@@ -198,6 +201,9 @@ def _table(element: DataElement, vr: str, entries: int) -> DataElement | None:
         vr = vr if vr in BULK else "OW"
         # Whole words, since a big-endian file's are turned when it is edited.
         value = value[: min(2 * entries, len(value) // 2 * 2)]
+        if bits == 8 and any(value[::2]) and any(value[1::2]):
+            # Two entries a word (PS3.3 C.11.1.1.1).
+            value = value[: entries + entries % 2]
         return DataElement(element.tag, vr, value, already_converted=True)
     numbers = _numbers(element, "US")
     if numbers is None:

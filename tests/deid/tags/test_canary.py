@@ -186,6 +186,17 @@ def test_bulk_holds_no_text() -> None:
     assert result.ModalityLUTSequence[0].LUTData == b"\1\0\2\0\3\0"
 
 
+@pytest.mark.parametrize("entries", [4, 5])
+def test_a_table_of_bytes_holds_no_text_behind_its_entries(entries: int) -> None:
+    planter, dataset, table = Planter(), new_file(), Dataset()
+    table.LUTDescriptor = [entries, 0, 8]
+    data = bytes(range(1, entries + 1)) + bytes(entries % 2)
+    table.add(DataElement(0x00283006, "OW", data + planter.value("OW", ())))
+    dataset.ModalityLUTSequence = [table]
+    result = reread(cleaned(written(dataset)))
+    assert result.ModalityLUTSequence[0].LUTData == data
+
+
 @pytest.mark.parametrize(
     ("keyword", "value"),
     [

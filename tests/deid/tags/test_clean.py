@@ -74,6 +74,63 @@ def test_references_between_two_instances_resolve(ct: FileDataset) -> None:
     assert one.uids[ct.SOPInstanceUID] == one.dataset.SOPInstanceUID
 
 
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "FrameOfReferenceUID",
+        "TrackingUID",
+    ],
+)
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.10008.1.2.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.4.1.1"]
+)
+def test_a_uid_of_the_standard_in_the_place_of_an_identifier_is_replaced(
+    ct: FileDataset, keyword: str, uid: str
+) -> None:
+    setattr(ct, keyword, uid)
+    result = cleaned(ct)
+    assert result.dataset[keyword].value.startswith("2.25.")
+    assert result.uids[uid] == result.dataset[keyword].value
+
+
+@pytest.mark.parametrize(
+    ("keyword", "uid", "stays"),
+    [
+        ("ReferencedSOPClassUID", "1.2.840.10008.5.1.4.1.1.2", True),
+        ("ReferencedSOPClassUID", "1.2.840.10008.5.1.4.1.1.123.45.67.89", False),
+        ("ReferencedSOPClassUID", "1.2.840.10008.1.2.1", False),
+        ("ReferencedSOPInstanceUID", "1.2.840.10008.5.1.4.1.1.2", False),
+        ("PaletteColorLookupTableUID", "1.2.840.10008.1.5.1", True),
+        ("ReferencedFrameOfReferenceUID", "1.2.840.10008.15.1.1", False),
+    ],
+)
+def test_a_uid_of_the_standard_stays_where_it_names_a_thing_of_its_kind(
+    ct: FileDataset, keyword: str, uid: str, stays: bool
+) -> None:
+    item = Dataset()
+    setattr(item, keyword, uid)
+    ct.RelatedSeriesSequence = [item]
+    new = cleaned(ct).dataset.RelatedSeriesSequence[0][keyword].value
+    assert (new == uid) == stays
+    assert stays or new.startswith("2.25.")
+
+
+@pytest.mark.parametrize("place", ["dataset", "meta"])
+def test_a_class_that_is_not_the_standards_is_replaced(ct: FileDataset, place: str) -> None:
+    private = "1.2.840.10008.5.1.4.1.1.47.11.12"
+    ct.file_meta.MediaStorageSOPClassUID = private
+    if place == "dataset":
+        ct.SOPClassUID = private
+    else:
+        del ct.SOPClassUID
+    result = cleaned(ct).dataset
+    assert str(result.file_meta.MediaStorageSOPClassUID).startswith("2.25.")
+    assert private.encode() not in written(result)
+
+
 def test_the_same_key_gives_the_same_file_and_another_gives_other_names(ct: FileDataset) -> None:
     one, same, other = cleaned(ct), cleaned(ct), cleaned(ct, key=b"o" * 32)
     assert written(one.dataset) == written(same.dataset)
@@ -126,6 +183,78 @@ def test_altered_pixels_are_said_to_be_altered(ct: FileDataset) -> None:
         result = cleaned(ct, **facts).dataset
         assert list(result.ImageType) == ["DERIVED", "PRIMARY", "AXIAL"]
         assert "not for diagnosis" in result.DerivationDescription
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("", ["DERIVED", "PRIMARY"]),
+        (["ORIGINAL"], ["DERIVED", "PRIMARY"]),
+        (["original", "Smith, John"], ["DERIVED", "PRIMARY"]),
+        (["MIXED", "SECONDARY", "", "X"], ["DERIVED", "SECONDARY", "", "X"]),
+        (None, ["DERIVED", "PRIMARY"]),
+    ],
+)
+def test_whatever_the_type_was_an_altered_image_is_derived(
+    ct: FileDataset, found: Any, said: list[str]
+) -> None:
+    frames, group = Dataset(), Dataset()
+    if found is None:
+        del ct.ImageType
+    else:
+        ct.ImageType = frames.FrameType = found
+    group.MRImageFrameTypeSequence = [frames]
+    ct.SharedFunctionalGroupsSequence = [group]
+    result = reread(written(cleaned(ct, edited=True).dataset))
+    assert list(result.ImageType) == said
+    inner = result.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence[0]
+    assert found is None or list(inner.FrameType) == said
+    assert b"Smith" not in written(result)
+
+
+#: DX asks for BurnedInAnnotation, CT does not, enhanced MR asks for NO.
+@pytest.mark.parametrize(
+    ("sop_class", "found", "unsearched"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.1.1", "NO", "YES"),
+        ("1.2.840.10008.5.1.4.1.1.1.1", "YES", "YES"),
+        ("1.2.840.10008.5.1.4.1.1.2", "NO", None),
+        ("1.2.840.10008.5.1.4.1.1.4.1", "NO", "NO"),
+        ("1.2.840.10008.5.1.4.1.1.1.1", None, None),
+    ],
+)
+def test_pixels_that_were_not_searched_are_not_called_clean(
+    ct: FileDataset, sop_class: str, found: str | None, unsearched: str | None
+) -> None:
+    ct.SOPClassUID = sop_class
+    if found:
+        ct.BurnedInAnnotation = found
+    assert cleaned(ct).dataset.get("BurnedInAnnotation") == unsearched
+    assert cleaned(ct, text="as_found").dataset.get("BurnedInAnnotation") == found
+    assert cleaned(ct, text="clean").dataset.BurnedInAnnotation == "NO"
+
+
+def test_what_a_class_does_not_ask_for_is_removed_and_not_filled_in(ct: FileDataset) -> None:
+    for sop_class, serial in (
+        ("1.2.840.10008.5.1.4.1.1.2", None),
+        ("1.2.840.10008.5.1.4.1.1.4.1", "ANONYMIZED"),
+        ("1.2.3", "ANONYMIZED"),
+    ):
+        ct.SOPClassUID, ct.DeviceSerialNumber = sop_class, "4711"
+        assert cleaned(ct).dataset.get("DeviceSerialNumber") == serial
+
+
+def test_no_fraction_of_a_second_of_an_acquisition_is_left(ct: FileDataset) -> None:
+    later = copy.deepcopy(ct)
+    ct.AcquisitionDate = later.AcquisitionDate = "20040119"
+    ct.AcquisitionTime, later.AcquisitionTime = "072730.123456", "072731.987654"
+    one, two = cleaned(ct).dataset, cleaned(later).dataset
+    assert b"123456" not in written(one)
+
+    def moment(data: Dataset) -> datetime:
+        return datetime.strptime(data.AcquisitionDate + data.AcquisitionTime, "%Y%m%d%H%M%S.%f")
+
+    assert moment(two) - moment(one) == moment(later) - moment(ct)
 
 
 def test_what_an_earlier_tool_claimed_is_not_repeated(ct: FileDataset) -> None:
