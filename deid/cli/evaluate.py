@@ -46,6 +46,7 @@ def evaluate(
     AUC is over pairs of images, rank-1 over the people of the split; each patient weighs the same.
     """
     from mami_core.data import DatasetError, open_dataset
+    from mami_core.device import DeviceError
     from mami_core.evaluation.embed import embedder
     from mami_core.evaluation.report import evaluate as figures_of
     from mami_core.weights import WeightsError
@@ -55,7 +56,7 @@ def evaluate(
         if not len(part):
             raise DatasetError(f"the data set has no images in split '{split}'; see --split")
         sources = figures_of(embedder(weights, device), part)
-    except (DatasetError, WeightsError) as error:
+    except (DatasetError, DeviceError, WeightsError) as error:
         typer.echo(f"deid evaluate: {error}", err=True)
         raise typer.Exit(2) from None
     if as_json:

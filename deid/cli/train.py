@@ -114,10 +114,9 @@ def _run(
     options: dict[str, Any],
 ) -> None:
     """Open the data, train, say where the weights are; bad input is one line and exit 2."""
-    import torch
-
     from mami_core import training
     from mami_core.data import DatasetError, open_dataset
+    from mami_core.device import DeviceError, chosen
     from mami_core.weights import WeightsError
 
     minutes, steps = budget
@@ -125,18 +124,14 @@ def _run(
         minutes = DEFAULT_MINUTES
     folder = output or Path(f"deid-{name.replace('_', '-')}")
     try:
-        where = device.value
-        if device is Device.auto:
-            where = "cuda" if torch.cuda.is_available() else "cpu"
-        elif device is Device.cuda and not torch.cuda.is_available():
-            raise training.TrainingError("--device cuda: no usable GPU; use --device cpu")
+        where = chosen(device.value)
         sets = [open_dataset(spec, root) for spec in data]
         if output is None:
             typer.echo(f"output in ./{folder}")
         path = getattr(training, name)(
             sets, folder, max_minutes=minutes, steps=steps, device=where, **options
         )
-    except (DatasetError, training.TrainingError, WeightsError) as error:
+    except (DatasetError, DeviceError, training.TrainingError, WeightsError) as error:
         typer.echo(f"deid: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"weights: {path.name}, log: {training.LOG}")

@@ -149,14 +149,14 @@ class Models:
     def _model(self, name: str) -> tuple[Any, str]:
         import torch
 
+        from mami_core.device import DeviceError, chosen
         from mami_core.weights import load
 
         if name not in self._loaded:
             torch.set_num_threads(min(4, os.cpu_count() or 1))
-            device = self._device_name
-            if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
-            elif device == "cuda" and not torch.cuda.is_available():
-                raise CannotStart("--device cuda: no usable GPU; use --device cpu")
+            try:
+                device = chosen(self._device_name)
+            except DeviceError as error:
+                raise CannotStart(str(error)) from error
             self._loaded[name] = (load(name).model.to(device), device)
         return self._loaded[name]

@@ -47,21 +47,24 @@ def embedder(weights: str | Path, device: str = "auto") -> Embedder:
     ------
     mami_core.weights.WeightsError
         Where they can not be used, or are not those of an identity encoder.
+    mami_core.device.DeviceError
+        Where there is no such device.
     """
     import torch
 
+    from mami_core.device import chosen
     from mami_core.weights import WeightsError, load
 
     loaded = load(weights)
     if loaded.kind != "mami":
         raise WeightsError("these weights are not an identity encoder's; give those of train-mami")
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model, batch = loaded.model.to(chosen), BATCH[chosen]
+    where = chosen(device)
+    model, batch = loaded.model.to(where), BATCH[where]
 
     @torch.inference_mode()
     def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [
-            model(torch.from_numpy(pictures[start : start + batch]).to(chosen).float() / 255.0)
+            model(torch.from_numpy(pictures[start : start + batch]).to(where).float() / 255.0)
             .identity.float()
             .cpu()
             .numpy()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer import Typer
 from typer.testing import CliRunner
@@ -82,6 +83,11 @@ def test_the_table_names_source_encoder_and_pixels(app: Typer, encoder: Path, fo
         ({1: "absent"}, "neither a folder nor one of"),
         ({2: "--split=train"}, "no images in split 'train'"),
         ({0: "absent.safetensors"}, "weights file does not exist"),
+        pytest.param(
+            {2: "--device=cuda"},
+            "no usable GPU",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
     ],
 )
 def test_what_can_not_be_scored_is_one_line(
