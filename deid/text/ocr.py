@@ -1,11 +1,12 @@
 """The two networks of the rapidocr wheel, run by onnxruntime.
 
 rapidocr's own classes are left aside: they log to the console, download what they miss, and drop
-boxes of low score, which are wanted here.
+boxes of low score, on which `deid.text.finder` decides.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,15 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 #: A pixel belongs to text where the detector's probability is above this. Lower than rapidocr's
-#: 0.3: a box too many costs a patch of background, a box too few a name.
+#: 0.3: the faint end of a name is part of it.
 _LEVEL = 0.2
+#: Letters are not higher than a quarter of the picture, nor, in a small picture, than this many
+#: pixels. What is larger may be a body with text on it, which stands out from it then: its parts
+#: above the higher level are looked at too where they reach the peak of text.
+_LARGE = 4
+_LARGE_PIXELS = 32
+_HIGH_LEVEL = 0.7
+_HIGH_PEAK = 0.95
 #: How far a box is grown around the detector's shrunken kernel (DBNet's unclip ratio).
 _UNCLIP = 1.6
 _STRIDE = 32
@@ -64,8 +72,28 @@ def _colour(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
 
+@dataclass(frozen=True)
+class Line:
+    """What may be a line of text.
+
+    Attributes
+    ----------
+    box
+        Where it stands, in pixels of the picture.
+    mean, peak
+        The detector's mean and largest probability (0..1) over the line's kernel.
+    large
+        Whether it is too large for a line of text in a picture of this size.
+    """
+
+    box: Box
+    mean: float
+    peak: float
+    large: bool
+
+
 class Detector:
-    """Boxes around lines of text.
+    """Lines of text.
 
     The network scales its answer to the most text-like thing in the picture: where there is no text
     at all, it marks whole eyes and abdomens (measured: 100 % of the area of fundus photos). So each
@@ -77,8 +105,8 @@ class Detector:
         self._session = _session("det", threads)
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, picture: NDArray[np.uint8], scale: float) -> list[Box]:
-        """Boxes in the coordinates of `picture` (uint8, grey or RGB), searched at this scale."""
+    def __call__(self, picture: NDArray[np.uint8], scale: float) -> list[Line]:
+        """Lines in the coordinates of `picture` (uint8, grey or RGB), searched at this scale."""
         rows, columns = picture.shape[:2]
         height, width = (max(round(n * scale / _STRIDE), 1) * _STRIDE for n in (rows, columns))
         way = cv2.INTER_LINEAR if scale >= 1 else cv2.INTER_AREA
@@ -89,9 +117,7 @@ class Detector:
         probability = np.asarray(output)[0, 0]
         if not (probability[:_FRAME] > _LEVEL).any():
             raise RuntimeError("the text detector does not find its control text")
-        found = _regions(probability[inside], columns / width, rows / height)
-        clipped = (box.clip(rows, columns) for box in found)
-        return [box for box in clipped if box is not None]
+        return _lines(probability[inside], rows, columns)
 
 
 def _frame(height: int, width: int) -> NDArray[np.uint8]:
@@ -116,24 +142,37 @@ def _strip(length: int) -> NDArray[np.uint8]:
     return strip
 
 
-def _regions(probability: NDArray[np.float32], fx: float, fy: float) -> list[Box]:
-    binary = (probability > _LEVEL).astype(np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(binary)
-    boxes = []
+def _lines(
+    probability: NDArray[np.float32], rows: int, columns: int, level: float = _LEVEL
+) -> list[Line]:
+    fx, fy = columns / probability.shape[1], rows / probability.shape[0]
+    largest = max(min(rows, columns) / _LARGE, _LARGE_PIXELS)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (probability > level).astype(np.uint8)
+    )
+    lines = []
     for label in range(1, count):
         x, y, width, height = (int(value) for value in stats[label, :4])
         if min(width, height) < 3:
             continue
         grow = width * height * _UNCLIP / (2 * (width + height))
-        boxes.append(
-            Box(
-                int(np.floor((x - grow) * fx)),
-                int(np.floor((y - grow) * fy)),
-                int(np.ceil((x + width + grow) * fx)),
-                int(np.ceil((y + height + grow) * fy)),
-            )
-        )
-    return boxes
+        box = Box(
+            int(np.floor((x - grow) * fx)),
+            int(np.floor((y - grow) * fy)),
+            int(np.ceil((x + width + grow) * fx)),
+            int(np.ceil((y + height + grow) * fy)),
+        ).clip(rows, columns)
+        if box is None:
+            continue
+        part = np.s_[y : y + height, x : x + width]
+        kernel = probability[part][labels[part] == label]
+        large = min(box.width, box.height) > largest
+        lines.append(Line(box, float(kernel.mean()), float(kernel.max()), large))
+        if large and level < _HIGH_LEVEL:
+            body = np.where(labels == label, probability, 0)
+            parts = _lines(body, rows, columns, _HIGH_LEVEL)
+            lines += [part for part in parts if part.peak >= _HIGH_PEAK]
+    return lines
 
 
 class Reader:

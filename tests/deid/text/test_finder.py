@@ -107,7 +107,7 @@ def test_anatomy_is_left_alone(finder: Finder, shared: Path, name: str, most: fl
     folder = shared / "data" / name
     areas = []
     with zipfile.ZipFile(folder / "images.zip") as archive:
-        for file in rows_of(folder, 4):
+        for file in rows_of(folder, 3):
             picture: NDArray[Any] = np.asarray(Image.open(io.BytesIO(archive.read(file))))
             found = search_single(picture, finder)
             assert not found.remains
