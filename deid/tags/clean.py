@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pydicom import DataElement, Dataset, FileDataset, Sequence
@@ -73,9 +76,21 @@ def clean(
     Cleaned
         With new file meta information and a preamble of zeros. What can not be decoded is gone.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         return _Cleaner(pseudonyms, patient, pixels).run(dataset)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence pydicom's warnings and log lines, which quote the values that they warn of."""
+    logger = logging.getLogger("pydicom")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 class _Cleaner:

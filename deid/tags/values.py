@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
@@ -64,6 +65,8 @@ _DUMMY: dict[str, Any] = {
     "IS": "1",
     "UR": "urn:anonymized",
 }
+#: That many printable characters in a row are a text; numbers have bytes that are none.
+_PRINTABLE = re.compile(rb"[\x20-\x7e]{8,}")
 #: Values in `kept` beyond this many are not spelt out.
 _SPELT = 64
 
@@ -140,6 +143,8 @@ def kept(
         return _table(element, vr, *entries(_TABLES[rule.keyword]))
     if vr in _INTEGERS or vr in _FLOATS:
         value: list[Any] | None = _numbers(element, vr)
+        if value is not None and _spells(value, vr):
+            return None
     elif vr in BULK or vr in ("UN", "UR", "UI"):
         return None
     else:
@@ -161,6 +166,25 @@ def _numbers(element: DataElement, vr: str) -> list[Any] | None:
     low, high = _INTEGERS[vr]
     fit = all(isinstance(value, int) and low <= value <= high for value in values)
     return values if fit else None
+
+
+def _spells(values: list[Any], vr: str) -> bool:
+    """Whether numbers, as they are written, are a text in disguise.
+
+    Of few values nobody can tell: a measure that happens to read as four letters stays.
+    """
+    if vr in _FLOATS:
+        code = "d" if vr == "FD" else "f"
+        packed = [struct.pack(f"{order}{len(values)}{code}", *values) for order in "<>"]
+        return len(values) > 1 and any(_PRINTABLE.fullmatch(data) for data in packed)
+    if vr == "AT":
+        values = [part for value in values for part in (value >> 16, value & 0xFFFF)]
+    size = {"UL": 4, "SL": 4, "UV": 8, "SV": 8}.get(vr, 2)
+    whole = (1 << 8 * size) - 1
+    return any(
+        _PRINTABLE.search(b"".join((value & whole).to_bytes(size, order) for value in values))
+        for order in ("little", "big")
+    )
 
 
 def _readable(element: DataElement, rule: Rule, vr: str) -> list[Any] | None:

@@ -25,6 +25,7 @@ from deid.images import dicom
 from deid.images.dicom_write import write
 from deid.images.record import Image
 from deid.reasons import Withheld
+from deid.tags import PixelFacts, Pseudonyms, clean
 
 WORDS = b"MUELLER^ANNA"
 ENCODED = [JPEG2000Lossless, JPEGLSLossless, RLELossless]
@@ -162,6 +163,50 @@ def test_big_endian_stays_so_unedited_and_turns_with_its_tables_when_edited(
     np.testing.assert_array_equal(dicom.view(again), dicom.view(image)[:, ::-1])
 
 
+def test_every_table_of_a_cleaned_big_endian_file_is_turned_with_its_edit(make_dicom, save) -> None:
+    words = np.array([1, 2, 300, 65535], "u2")
+    table, bytes_table, group = Dataset(), Dataset(), Dataset()
+    table.add_new("LUTDescriptor", "US", [4, 0, 16])
+    table.add_new("LUTData", "OW", words.astype(">u2").tobytes())
+    # Two entries a word: the first is the word's lower byte in either order.
+    bytes_table.add_new("LUTDescriptor", "US", [4, 0, 8])
+    bytes_table.add_new("LUTData", "OW", b"\2\1\4\3")
+    group.ModalityLUTSequence = [bytes_table]
+    pixels = noise("u2")
+    dataset = make_dicom(
+        pixels,
+        syntax=ExplicitVRBigEndian,
+        VOILUTSequence=[table],
+        SharedFunctionalGroupsSequence=[group],
+        PixelData=pixels.astype(">u2").tobytes(),
+    )
+    for colour in ("Red", "Green", "Blue"):
+        name = f"{colour}PaletteColorLookupTable"
+        dataset.add_new(f"{name}Descriptor", "US", [4, 0, 16])
+        dataset.add_new(f"{name}Data", "OW", words.astype(">u2").tobytes())
+    dataset.add_new("DisplayedZValue", "FL", 1.5)
+    image = load(save, write(dataset))
+    # An odd byte at the end, which only a broken file has.
+    image.dataset.VOILUTSequence[0].LUTData += b"\7"
+    result = clean(
+        image.dataset,
+        pseudonyms=Pseudonyms(b"k" * 32, b""),
+        patient="P" * 32,
+        pixels=PixelFacts(edited=True),
+    ).dataset
+    for edited, order in ((False, ">u2"), (True, "<u2")):
+        data = dicom.encode(image, edited=edited, dataset=result)
+        assert dicom.agrees(image, data, edited=edited)
+        out = dcmread(io.BytesIO(data))
+        expected = words.astype(order).tobytes()
+        assert out.VOILUTSequence[0].LUTData == expected
+        assert out.GreenPaletteColorLookupTableData == expected
+        nested = out.SharedFunctionalGroupsSequence[0].ModalityLUTSequence[0].LUTData
+        assert np.frombuffer(nested, order).tolist() == [0x0201, 0x0403]
+        assert out.DisplayedZValue == 1.5
+        assert out.VOILUTSequence[0].LUTDescriptor == [4, 0, 16]
+
+
 @pytest.mark.parametrize(("dtype", "vr"), [("u2", "US"), ("i2", "SS")])
 def test_smallest_and_largest_value_follow_the_edit_and_those_of_the_series_go(
     make_dicom, save, dtype, vr
@@ -185,6 +230,33 @@ def test_smallest_and_largest_value_follow_the_edit_and_those_of_the_series_go(
     )
 
 
+def test_extremes_of_32_bits_that_their_attributes_do_not_hold_go(make_dicom, save) -> None:
+    pixels = noise("u4")
+    image = load(save, make_dicom(pixels, SmallestImagePixelValue=5, LargestImagePixelValue=6))
+    pixels = pixels // 2
+    pixels[0, 0, 0] = 7
+    out = round_trip(replace(image, pixels=pixels), edited=True)
+    assert out.SmallestImagePixelValue == 7
+    assert "LargestImagePixelValue" not in out
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEG2000Lossless])
+def test_an_edit_of_frames_leaves_the_padding_and_its_value(make_dicom, save, syntax) -> None:
+    pixels = noise("i2", stored=11)
+    pixels[:, :4] = -2000
+    tags = {"PixelPaddingValue": -2000, "SmallestImagePixelValue": -2000}
+    dataset = make_dicom(pixels, stored=12, syntax=syntax)
+    for keyword, value in tags.items():
+        dataset.add_new(keyword, "SS", value)
+    image = load(save, dataset)
+    edited = image.pixels.copy()
+    edited[1, 10:20] = 33
+    out = round_trip(replace(image, pixels=edited), edited=True)
+    assert {keyword: out[keyword].value for keyword in tags} == tags
+    np.testing.assert_array_equal(out.pixel_array[:, :4], -2000)
+    np.testing.assert_array_equal(out.pixel_array[0], pixels[0])
+
+
 def test_an_edited_lossy_image_says_that_it_was_lossy(make_dicom, save) -> None:
     dataset = make_dicom(noise("u2"))
     dataset.compress(JPEG2000, j2k_cr=[5], generate_instance_uid=False)
@@ -192,9 +264,28 @@ def test_an_edited_lossy_image_says_that_it_was_lossy(make_dicom, save) -> None:
         if keyword in dataset:
             delattr(dataset, keyword)
     image = load(save, dataset)
-    assert round_trip(image, edited=True).LossyImageCompression == "01"
+    out = round_trip(image, edited=True)
+    assert out.LossyImageCompression == "01"
+    assert out.LossyImageCompressionMethod == "ISO_15444_1"
+    assert 1 < out.LossyImageCompressionRatio < 20
     lossless = load(save, make_dicom(noise("u2"), syntax=JPEG2000Lossless))
     assert "LossyImageCompression" not in round_trip(lossless, edited=True)
+
+
+def test_an_earlier_loss_keeps_its_method_and_ratio(make_dicom, save) -> None:
+    tags = {
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": "7.5",
+        "LossyImageCompressionMethod": "ISO_10918_1",
+    }
+    for lossy in (False, True):
+        dataset = make_dicom(noise("u2"))
+        if lossy:
+            dataset.compress(JPEG2000, j2k_cr=[5], generate_instance_uid=False)
+        for keyword, value in tags.items():
+            setattr(dataset, keyword, value)
+        out = round_trip(load(save, dataset), edited=True)
+        assert {keyword: str(out[keyword].value) for keyword in tags} == tags
 
 
 def test_an_edited_colour_image_is_rgb_by_pixel(make_dicom, save) -> None:

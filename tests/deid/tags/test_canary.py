@@ -186,6 +186,33 @@ def test_bulk_holds_no_text() -> None:
     assert result.ModalityLUTSequence[0].LUTData == b"\1\0\2\0\3\0"
 
 
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(
+    "keyword", ["FrameNumbersOfInterest", "HistogramData", "FrameIncrementPointer", "TimeRange"]
+)
+def test_numbers_that_spell_a_text_go(keyword: str, implicit: bool) -> None:
+    tag = tag_for_keyword(keyword) or 0
+    assert dictionary_VR(tag) in ("US", "UL", "AT", "FD")
+    dataset = new_file(implicit=implicit)
+    text = b"CANARY4711SMITH!"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(config, "replace_un_with_known_vr", False)
+        dataset.add(DataElement(tag, "UN", text))
+        data = written(dataset)
+    assert text in data
+    assert b"CANARY" not in cleaned(data)
+
+
+def test_numbers_that_spell_nothing_stay() -> None:
+    dataset = new_file()
+    dataset.FrameNumbersOfInterest = [1, 2, 300, 12336]
+    dataset.FrameIncrementPointer = [0x00181063, 0x00181065]
+    dataset.TimeRange = [0.5, 1e300]
+    result = reread(cleaned(written(dataset)))
+    for keyword in ("FrameNumbersOfInterest", "FrameIncrementPointer", "TimeRange"):
+        assert result[keyword].value == dataset[keyword].value
+
+
 @pytest.mark.parametrize("entries", [4, 5])
 def test_a_table_of_bytes_holds_no_text_behind_its_entries(entries: int) -> None:
     planter, dataset, table = Planter(), new_file(), Dataset()
