@@ -75,7 +75,8 @@ def _write(
     data.SOPClassUID = meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1." + classes[modality]
     data.SOPInstanceUID = meta.MediaStorageSOPInstanceUID = generate_uid()
     data.PatientID, data.PatientName, data.Modality = f"P{patient}", f"Bench^{patient}", modality
-    data.StudyInstanceUID, data.SeriesInstanceUID = generate_uid(), series
+    data.SeriesInstanceUID = series
+    data.StudyInstanceUID = generate_uid(entropy_srcs=[series])
     data.StudyDate, data.BodyPartExamined = "20200101", "CHEST"
     data.InstanceNumber = order + 1
     if modality == "CT":

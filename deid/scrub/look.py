@@ -51,11 +51,15 @@ def look(items: tuple[Item, ...], terms: Terms) -> Generator[Question, Any, list
         except Withheld as withheld:
             found += [Look(item.n, withheld.reason, withheld.detail) for item, _ in kept]
         else:
-            start = 0
+            start, looks = 0, []
             for item, image in kept:
                 stop = start + len(image.pixels)
-                found.append(replace(common, n=item.n, boxes=boxes[start:stop]))
+                looks.append(replace(common, n=item.n, boxes=boxes[start:stop]))
                 start = stop
+            middle = looks[len(looks) // 2]
+            found += [
+                replace(one, shown=one is middle or one.boxes != middle.boxes) for one in looks
+            ]
     return found
 
 

@@ -123,7 +123,7 @@ def _prepare(
             patient=item.patient,
             pixels=facts,
         )
-    if original.pixels.size:
+    if original.pixels.size and decided.shown:
         _thumbnails(item, original, image, terms)
     return row, image, cleaned, edited
 

@@ -117,7 +117,11 @@ class Original:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at one file's pixels decided; `reason` is empty unless it is withheld."""
+    """What a look at one file's pixels decided; `reason` is empty unless it is withheld.
+
+    `shown` says whether the report has pictures of it: of a stack, one file speaks for all that are
+    blanked alike.
+    """
 
     n: int
     reason: str = ""
@@ -126,6 +130,7 @@ class Look:
     region: str | None = None
     boxes: tuple[tuple[Box, ...], ...] = ()
     original: Original | None = None
+    shown: bool = True
 
 
 def admit(header: Header, terms: Terms) -> str | None:

@@ -90,6 +90,21 @@ def test_the_run_folder_is_private(whole: Path) -> None:
         assert stat.S_IMODE((run / name).stat().st_mode) == 0o600, name
 
 
+def test_one_picture_of_a_stack_stands_for_all_that_are_alike(whole: Path) -> None:
+    run = whole.with_name("output.run")
+    rows = [json.loads(line) for line in (run / "report.jsonl").open()]
+    done = [row for row in rows if row["status"] == "done"]
+    shown = {int(path.name.split("_")[0]) for path in (run / "thumbs").glob("*_after.png")}
+    series = {}
+    for row in done:
+        if row["modality"] == "ct" and row["output"].endswith(".dcm"):
+            series.setdefault(Path(row["output"]).parent, []).append(row["n"] in shown)
+    assert {len(slices) for slices in series.values()} == {4}
+    assert all(1 <= sum(slices) for slices in series.values())
+    assert any(sum(slices) == 1 for slices in series.values())
+    assert all(row["n"] in shown for row in done if row["modality"] == "xray")
+
+
 def test_a_patient_has_one_pseudonym_and_the_dates_keep_their_intervals(
     phantoms: Path, whole: Path
 ) -> None:
