@@ -72,7 +72,7 @@ class Finder:
         blanked because a rib looks a little like an l, or a chest like an O. A block of three lines
         or more, or with a number in it, is an overlay; two lines' room around it goes too, since
         its next word or line may be hidden from the detector, but not from an eye, by a bright or
-        noisy background.
+        noisy background. So may the next letter of any other string.
 
         Parameters
         ----------
@@ -81,12 +81,8 @@ class Finder:
         """
         rows, columns = picture.shape[:2]
         seen = renderings(picture)
-        scale = _scale(max(rows, columns))
         lines = [
-            line
-            for view in seen
-            for line in self._detector(view, scale)
-            if not line.large or self._reads(seen, line.box)
+            line for line in self._lines(seen) if not line.large or self._reads(seen, line.box)
         ]
         found = []
         for block in blocks(line.box for line in lines):
@@ -94,16 +90,26 @@ class Finder:
             if not any(self._is_text(seen, line) for line in own):
                 continue
             words = [line.box for line in own if line.box.width > _WORD * line.box.height]
+            height = int(np.median([word.height for word in words])) if words else 0
             if _rows(words) >= 3 or self._has_number(seen, words):
-                margin = 2 * int(np.median([word.height for word in words]))
-                block = block.grow(margin, margin)
+                block = block.grow(2 * height, 2 * height)
+            elif any(self._reads(seen, word) for word in words):
+                block = block.grow(height, 0)
             found.append(block.clip(rows, columns))
         return union(box for box in found if box is not None)
+
+    def suspects(self, picture: NDArray[Any]) -> bool:
+        """Whether the detector thinks of text, however much it doubts it."""
+        return any(line.peak >= _DOUBTED for line in self._lines(renderings(picture)))
 
     def legible(self, picture: NDArray[Any], boxes: list[Box]) -> bool:
         """Whether the reader reads a string in one of the boxes."""
         views = renderings(picture) if boxes else []
         return any(self._reads(views, box) for box in boxes)
+
+    def _lines(self, views: list[NDArray[np.uint8]]) -> Iterator[Line]:
+        scale = _scale(max(views[0].shape[:2]))
+        return (line for view in views for line in self._detector(view, scale))
 
     def _reads(self, views: list[NDArray[np.uint8]], box: Box) -> bool:
         return any(_is_string(text, score) for text, score in self._read(views, box))

@@ -65,11 +65,13 @@ def search_stack(pictures: NDArray[Any], finder: Finder) -> StackText:
     single: dict[int, list[Box]] = {}
     for index, part in odd_slices(pictures, shared).items():
         slice_ = blank(pictures[index], shared)
-        hint = finder.find(slice_[part.y0 : part.y1, part.x0 : part.x1])
-        if not hint:
+        near = slice_[part.y0 : part.y1, part.x0 : part.x1]
+        # One size of a picture may hide from the detector what another shows, so here it need not
+        # be sure, and both are searched then.
+        if not finder.suspects(near):
             continue
         boxes, left = _search(slice_, finder)
-        boxes = union([*boxes, *(box.move(part.x0, part.y0) for box in hint)])
+        boxes = union([*boxes, *(box.move(part.x0, part.y0) for box in finder.find(near))])
         remains |= left
         # What can be read on one slice may stand on its neighbours, too faint to be noticed there.
         if finder.legible(slice_, boxes):

@@ -23,7 +23,7 @@ _STEP = 4
 #: How far out of the usual, in deviations of the logarithm, a slice is searched by itself.
 _DEVIATIONS = 6
 #: Pixels around such strokes that are searched with them.
-_AROUND = 32
+_AROUND = 48
 
 
 def odd_slices(pictures: NDArray[Any], boxes: Iterable[Box]) -> dict[int, Box]:
