@@ -31,6 +31,7 @@ _SURE_PEAK = 0.95
 #: Below, the reader has to agree: on a string where the detector thought of text at all, on a lone
 #: letter, which it sees in many a rib, only at a high score and where the detector was nearly sure.
 _DOUBTED = 0.5
+_LETTER_MEAN = 0.5
 _LETTER_PEAK = 0.9
 _LETTER_SCORE = 0.8
 #: A box is a word, not a letter or a rib, when it is this much wider than high.
@@ -120,7 +121,7 @@ class Finder:
     def _is_text(self, views: list[NDArray[np.uint8]], line: Line) -> bool:
         if line.mean >= _SURE and line.peak >= _SURE_PEAK:
             return True
-        letter = line.peak >= _LETTER_PEAK
+        letter = line.mean >= _LETTER_MEAN and line.peak >= _LETTER_PEAK
         return line.peak >= _DOUBTED and any(
             _is_string(text, score)
             or (letter and score >= _LETTER_SCORE and any(map(str.isalnum, text)))
