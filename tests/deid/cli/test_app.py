@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import stat
 import subprocess
 import sys
@@ -73,14 +72,3 @@ def test_a_key_is_written_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert len(before) == 32
     assert deid("key", "new", str(path)).returncode == 2
     assert path.read_bytes() == before
-
-
-def test_the_commands_and_options_of_the_readme_exist() -> None:
-    readme = (ROOT / "README.md").read_text()
-    calls = re.findall(r"^(?:\$ )?deid ([a-z-]+)(.*)$", readme, flags=re.MULTILINE)
-    assert len(calls) >= 4
-    for command, rest in calls:
-        assert command in COMMANDS, command
-        help_text = deid(command, "--help").stdout
-        for option in re.findall(r"--[a-z-]+", rest):
-            assert option in help_text, (command, option)
