@@ -8,6 +8,7 @@ import traceback
 import typer
 
 from deid import __version__
+from deid.cli.embed import embed
 from deid.cli.evaluate import evaluate
 from deid.cli.key import app as key
 from deid.cli.phantoms import phantoms
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(scrub)
 app.add_typer(key, name="key")
 app.command()(evaluate)
+app.command()(embed)
 app.command("train-unet")(train_unet)
 app.command("train-mami")(train_mami)
 app.command("train-mfm")(train_mfm)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mami_core.data import Dataset, square
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Pictures ``(n, 3, size, size)`` uint8 -> embeddings ``(n, d)``.
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 #: Pictures a forward pass: large ones cost a CPU as much again in fresh memory (measured at 32).
 BATCH = {"cpu": 4, "cuda": 64}
+
+#: Pictures that `table` decodes at a time, so that a large data set needs little memory.
+HELD = 64
+
+
+class OutputError(ValueError):
+    """Embeddings can not be written: one line that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,6 @@ def embedder(weights: str | Path, device: str = "auto") -> Embedder:
     mami_core.device.DeviceError
         Where there is no such device.
     """
-    import torch
-
     from mami_core.device import chosen
     from mami_core.weights import WeightsError, load
 
@@ -59,17 +73,93 @@ def embedder(weights: str | Path, device: str = "auto") -> Embedder:
     if loaded.kind != "mami":
         raise WeightsError("these weights are not an identity encoder's; give those of train-mami")
     where = chosen(device)
-    model, batch = loaded.model.to(where), BATCH[where]
+    model = loaded.model.to(where)
+    embed = in_batches(lambda pictures: model(pictures).identity, where)
+    return Embedder(embed, int(loaded.facts["image"]), loaded.sha256)
+
+
+def in_batches(network: Callable[[Tensor], Tensor], where: str) -> Embed:
+    """A network on ``(B, 3, S, S)`` in 0..1 as a function of any number of pictures.
+
+    Parameters
+    ----------
+    where
+        ``cpu`` or ``cuda``: where the network lies.
+    """
+    import torch
+
+    batch = BATCH[where]
 
     @torch.inference_mode()
     def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [
-            model(torch.from_numpy(pictures[start : start + batch]).to(where).float() / 255.0)
-            .identity.float()
+            network(torch.from_numpy(pictures[start : start + batch]).to(where).float() / 255.0)
+            .float()
             .cpu()
             .numpy()
             for start in range(0, len(pictures), batch)
         ]
         return np.concatenate(parts)
 
-    return Embedder(embed, int(loaded.facts["image"]), loaded.sha256)
+    return embed
+
+
+def table(encoder: Embedder, dataset: Dataset) -> dict[str, NDArray[np.generic]]:
+    """One row an image.
+
+    Returns
+    -------
+    ``embedding`` ``(n, d)`` float32, and as text ``name`` (of the image within its set) and
+    ``patient`` (``source/patient``).
+    """
+    parts = []
+    for start in range(0, len(dataset), HELD):
+        held = range(start, min(start + HELD, len(dataset)))
+        pictures = [np.rint(square(dataset.picture(i), encoder.size) * 255.0) for i in held]
+        parts.append(encoder.embed(np.stack(pictures).astype(np.uint8)))
+    return {
+        "embedding": np.concatenate(parts).astype(np.float32),
+        "name": np.array([record.name for record in dataset.records]),
+        "patient": np.array(["/".join(record.person) for record in dataset.records]),
+    }
+
+
+def write_table(
+    path: Path,
+    make: Callable[[], dict[str, NDArray[np.generic]]],
+    *,
+    overwrite: bool = False,
+) -> dict[str, NDArray[np.generic]]:
+    """Make a table and write it as npz: whole or not at all, for its owner alone.
+
+    That the file can be written is found out before the table is made, which may take hours.
+
+    Raises
+    ------
+    OutputError
+        Where there is a file already, or none can be written.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputError("the output exists already; name a new file, or give --overwrite")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    except OSError:
+        raise OutputError(
+            "the output's folder is not there or not writable; name another"
+        ) from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            found = make()
+            try:
+                arrays: Any = found
+                np.savez(stream, **arrays)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.replace(name, path)
+            except OSError as error:
+                raise OutputError(f"the output can not be written: {error.strerror}") from None
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    return found

