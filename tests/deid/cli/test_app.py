@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMANDS = ("scrub", "key", "evaluate", "embed", "train-unet", "train-mami", "train-mfm", "phantoms")
+COMMANDS = (
+    "scrub",
+    "key",
+    "evaluate",
+    "embed",
+    "train-unet",
+    "train-mami",
+    "train-mfm",
+    "phantoms",
+)
 
 
 def deid(*arguments: str) -> subprocess.CompletedProcess[str]:
