@@ -53,7 +53,7 @@ def series(folder: Path, slices: int) -> None:
     volume = ct_volume(0, 0, 256, slices)
     uid = generate_uid()
     for n, plane in enumerate(volume):
-        _write(folder / f"{n}.dcm", "CT", (plane + 1024).astype(np.uint16)[None], 0, uid, n)
+        _write(folder / f"{n:04d}.dcm", "CT", (plane + 1024).astype(np.uint16)[None], 0, uid, n)
 
 
 def cine(folder: Path, frames: int) -> None:
