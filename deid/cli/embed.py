@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from deid.cli.choices import DataSet, Device, Encoder
+
 
 class Part(StrEnum):
     """Parts of a data set."""
@@ -18,22 +20,9 @@ class Part(StrEnum):
     test = "test"
 
 
-class Device(StrEnum):
-    """Where the encoder runs."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
 def embed(
-    weights: Annotated[str, typer.Argument(help="An encoder: a bundled name or a file.")],
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="A folder with manifest.csv, one with a sub-folder a patient, or 'mimic'."
-        ),
-    ],
+    weights: Encoder,
+    dataset: DataSet,
     out: Annotated[
         Path, typer.Argument(metavar="OUT.npz", help="Private file; it names patients.")
     ],

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-
-class Split(StrEnum):
-    """Parts of a data set."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-
-
-class Device(StrEnum):
-    """Where the encoder runs."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+from deid.cli.choices import DataSet, Device, Encoder, Split
 
 
 def evaluate(
-    weights: Annotated[str, typer.Argument(help="An encoder: a bundled name or a file.")],
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="A folder with manifest.csv, one with a sub-folder a patient, or 'mimic'."
-        ),
-    ],
+    weights: Encoder,
+    dataset: DataSet,
     root: Annotated[Path | None, typer.Option(help="Where the named archive lies.")] = None,
     split: Annotated[Split, typer.Option(help="`test` is to be read once, at the end.")] = (
         Split.val

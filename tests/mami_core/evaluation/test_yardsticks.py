@@ -18,7 +18,7 @@ from mami_core.evaluation.yardsticks import (
     imagenet,
     yardsticks,
 )
-from mami_core.training.start import PACKAGE
+from mami_core.imagenet import PACKAGE
 
 Make = Callable[[Sequence[str]], Dataset]
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from mami_core.imagenet import PACKAGE
 from mami_core.models.encoder import Config, MaMI
 from mami_core.models.remover import Remover, RemoverConfig
 from mami_core.training import TrainingError
-from mami_core.training.start import PACKAGE, begin, freeze_statistics
+from mami_core.training.start import begin, freeze_statistics
 from mami_core.weights import save
 
 
