@@ -37,6 +37,9 @@ BUDGET = 1536 * 1024**2
 LADDER = 4
 #: Headers read by one job.
 CHUNK = 16
+#: Seconds after which finished files are committed even where they are few: each commit waits for
+#: the disk.
+LATEST = 1.0
 
 Progress = Callable[[str, int, int], None]
 
@@ -174,6 +177,7 @@ class _Run:
             )
         )
         self.uncommitted: list[tuple[Item, Released]] = []
+        self.committed = time.monotonic()
 
     def _context(self) -> bytes:
         """What a new SOP instance UID depends on, beside the old one: all that may change
@@ -286,7 +290,8 @@ class _Run:
                     self.uncommitted.append((item, end.value))
                 else:
                     self._failed([item.n], end, "undecodable")
-                if len(self.uncommitted) >= self.options.batch_size or not releases:
+                late = time.monotonic() - self.committed > LATEST
+                if late or len(self.uncommitted) >= self.options.batch_size:
                     self._commit()
             ended = len(self.journal.entries)
             self.progress("scrubbing", min(ended, total), total)
@@ -367,6 +372,7 @@ class _Run:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(self.terms.output / PARTIAL / str(item.n), target)
         self.uncommitted.clear()
+        self.committed = time.monotonic()
 
     def _withhold(self, numbers: list[int], reason: str, detail: str) -> None:
         self.journal.append(
