@@ -193,7 +193,7 @@ class _Run:
         least = self.models.card.strength
         if self.options.max_risk is None:
             return (least,)
-        return tuple(float(step) for step in np.linspace(least, 1.0, LADDER))
+        return tuple(float(step) for step in np.unique(np.linspace(least, 1.0, LADDER)))
 
     def result(self) -> Result:
         readable = self._read_headers()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from typer import Typer
 from typer.testing import CliRunner
@@ -13,8 +12,6 @@ from typer.testing import CliRunner
 from deid.cli.embed import embed
 from mami_core.data import open_dataset
 from mami_core.evaluation.embed import embedder
-from mami_core.models.encoder import Config, MaMI
-from mami_core.weights import save
 
 HEAD = "file,patient,source,split\n"
 
@@ -24,14 +21,6 @@ def app() -> Typer:
     app = Typer()
     app.command()(embed)
     return app
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "encoder.safetensors"
-    save(path, "mami", MaMI(Config(image=64, width=32, depth=1, heads=1, features=16)), {})
-    return path
 
 
 @pytest.fixture

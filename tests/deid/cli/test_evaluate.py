@@ -23,19 +23,6 @@ def app() -> Typer:
     return app
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-
-    from mami_core.models.encoder import Config, MaMI
-    from mami_core.weights import save
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "encoder.safetensors"
-    save(path, "mami", MaMI(Config(image=64, width=32, depth=1, heads=1, features=16)), {})
-    return path
-
-
 def people(folder: Path, **splits: int) -> Path:
     """So many people a split, two visits each; what tells them apart is plain to see."""
     generator = np.random.default_rng(0)
