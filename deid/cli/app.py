@@ -53,7 +53,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit("deid: interrupted; what is done stays done, --resume goes on")
+        sys.exit("deid: interrupted")
     except Exception as error:
         # The message of a foreign exception may carry a value or a path, so it is not shown.
         print(f"deid: internal error ({type(error).__name__}); run with --debug", file=sys.stderr)

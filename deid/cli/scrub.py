@@ -95,6 +95,9 @@ def scrub(
                 workers=workers,
                 resume=resume,
             )
+    except KeyboardInterrupt:
+        typer.echo("deid: interrupted; what is done stays done, --resume goes on", err=True)
+        raise typer.Exit(3) from None
     except (CannotStart, Stopped) as end:
         typer.echo(f"deid: {end}", err=True)
         raise typer.Exit(2 if isinstance(end, CannotStart) else 3) from end

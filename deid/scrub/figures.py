@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deid.risk import fidelity, findings, residual_risk, utility
+from deid.risk import fidelity, findings, largest, residual_risk, utility
 from deid.scrub.terms import Look, Original, Terms
 
 
@@ -55,6 +55,7 @@ def measure(
     before: NDArray[np.float32],
     after: NDArray[np.float32],
     *,
+    named: bool,
     strength: float,
     terms: Terms,
 ) -> Figures:
@@ -68,6 +69,9 @@ def measure(
         What the models say of the edited image.
     others
         ``(images, D)`` embeddings of the person's other images; None where there are none.
+    named
+        Whether it is known whose they are. If not they may be other people's, and searching for
+        those would find chance: the risk without them is asked for too, and the larger one holds.
     before, after
         Views of the original and the edited image at native size, ``(F, R, C[, 3])``.
     """
@@ -75,12 +79,11 @@ def measure(
     assert original is not None
     cohort = terms.card.cohorts.get(modality)
     risks = [
-        residual_risk(
-            query,
-            original.identity,
-            cohort,
-            others=others,
-            gallery_size=terms.gallery_size,
+        largest(
+            residual_risk(
+                query, original.identity, cohort, others=mates, gallery_size=terms.gallery_size
+            )
+            for mates in ([others] if named else [others, None])
         )
         for query in (original.identity, protected.identity)
     ]

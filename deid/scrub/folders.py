@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from deid import images
 from deid.images.record import Found
 from deid.scrub.journal import PARTIAL, private_folder, write_atomic
 from deid.scrub.options import CannotStart, Options
@@ -20,12 +21,15 @@ JOURNAL = "journal.jsonl"
 KEY = "key"
 THUMBS = "thumbs"
 
+#: What a run that ended before it noted anything may leave; nothing is lost with it.
+_OF_NO_RUN = {"output": {PARTIAL}, "run": {"lock", KEY, THUMBS}}
+
 #: Options that no output depends on.
 _NEUTRAL = ("input", "output", "run_dir", "key_file", "batch_size", "workers", "resume")
 
 
 def check_places(options: Options) -> None:
-    """Refuse folders that lie inside one another, and an INPUT that is not there."""
+    """Refuse folders that lie inside one another, and an INPUT that is not there or empty."""
     source, output, run = (
         path.resolve() for path in (options.input, options.output, options.run_dir or Path())
     )
@@ -46,6 +50,8 @@ def check_places(options: Options) -> None:
     key = options.key_file
     if key is not None and output in key.resolve().parents:
         raise CannotStart("the key file lies inside OUTPUT, which is to be shared")
+    if next(images.find(source), None) is None:
+        raise CannotStart("INPUT holds no file")
 
 
 def open_folders(options: Options) -> dict[str, Any] | None:
@@ -61,14 +67,14 @@ def open_folders(options: Options) -> dict[str, Any] | None:
     noted = None
     if (run / RUN).is_file():
         noted = json.loads((run / RUN).read_text())
-    filled = output.is_dir() and any(output.iterdir())
+    filled = _holds(output, _OF_NO_RUN["output"])
     if not options.resume and filled:
         raise CannotStart("OUTPUT is not empty; choose an empty folder, or --resume to go on")
     if not options.resume and noted:
         raise CannotStart("the run folder holds an earlier run; choose --run-dir, or --resume")
     if noted is None and filled:
         raise CannotStart("OUTPUT is not empty and the run folder knows of no run into it")
-    if noted is None and run.is_dir() and any(p.name != "lock" for p in run.iterdir()):
+    if noted is None and _holds(run, _OF_NO_RUN["run"]):
         raise CannotStart("the run folder is not empty and holds no run; choose another --run-dir")
     try:
         private_folder(run)
@@ -79,6 +85,10 @@ def open_folders(options: Options) -> dict[str, Any] | None:
     except OSError as error:
         raise CannotStart(f"a folder can not be made: {error.strerror}") from error
     return noted
+
+
+def _holds(folder: Path, unimportant: set[str]) -> bool:
+    return folder.is_dir() and any(path.name not in unimportant for path in folder.iterdir())
 
 
 def the_key(options: Options) -> tuple[bytes, bool]:

@@ -194,7 +194,8 @@ def _summary(
     if planned.keyed_on_study:
         warnings.append(
             f"{len(planned.keyed_on_study)} files name no patient; their study, folder or file "
-            "stands in, so images of one person may carry several pseudonyms"
+            "stands in: one person may carry several pseudonyms, and one pseudonym may stand for "
+            "several people; a manifest.csv in INPUT (columns file, patient) says who is who"
         )
     if options.text == "off" or options.metadata_only:
         warnings.append(

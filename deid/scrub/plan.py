@@ -93,7 +93,7 @@ def plan(
         else:
             stand_ins.append(n)
         relative[n] = found.relative
-        owners[pseudonym].append(Item(n, found.path, header, pseudonym))
+        owners[pseudonym].append(Item(n, found.path, header, pseudonym, real))
     people = []
     for pseudonym in sorted(owners):
         items = _named(owners[pseudonym], relative, pseudonyms)

@@ -50,6 +50,14 @@ class Released:
     uids: dict[str, str] = field(default_factory=dict)
 
 
+class _TooRisky(Withheld):
+    """Withheld for its risk, which the row states."""
+
+    def __init__(self, figures: Figures) -> None:
+        super().__init__("risk", "its risk stays above --max-risk at every strength")
+        self.figures = figures
+
+
 def withheld_row(reason: str, detail: str) -> dict[str, Any]:
     """The columns of a file that is not released."""
     return {"status": "withheld", "reason": reason, "detail": detail}
@@ -72,6 +80,9 @@ def release(
         digest = _write_and_read_back(item, image, data, edited=edited, terms=terms)
     except Withheld as withheld:
         row = withheld_row(withheld.reason, withheld.detail)
+        if isinstance(withheld, _TooRisky):
+            row |= {"modality": decided.modality, "region": decided.region}
+            row |= withheld.figures.columns()
         return Released(item.n, row)
     kept = [(path, value) for path, _, value in cleaned.kept] if cleaned else []
     return Released(item.n, row, digest, kept, dict(cleaned.uids) if cleaned else {})
@@ -165,14 +176,23 @@ def _anonymise(
             result = replace(image, pixels=_edited(image, views, residuals))
         after = images.view(result) if result is not original else before
         protected = yield from describe(after[spread(len(after))], terms)
-        figures = measure(decided, protected, others, before, after, strength=strength, terms=terms)
+        figures = measure(
+            decided,
+            protected,
+            others,
+            before,
+            after,
+            named=item.named,
+            strength=strength,
+            terms=terms,
+        )
         if terms.max_risk is None or figures.within(terms.max_risk):
             return result, replace(figures, chosen=strength != terms.strengths[0])
         if figures.risk is None and terms.allow_unproven:
             return result, figures
         if figures.risk is None:
             raise Withheld("unproven", "no risk can be stated for it; see --allow-unproven")
-    raise Withheld("risk", "its risk stays above --max-risk at every strength")
+    raise _TooRisky(figures)
 
 
 def _edited(

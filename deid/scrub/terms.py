@@ -85,6 +85,9 @@ class Item:
         Row number in the report: the only name of the file on the console.
     patient
         Pseudonym.
+    named
+        Whether a header or a table names the patient; else a study, folder or file stands in, and
+        what shares it may show several people.
     target
         Where it goes, relative to OUTPUT.
     """
@@ -93,6 +96,7 @@ class Item:
     path: Path
     header: Header
     patient: str = ""
+    named: bool = True
     target: str = ""
 
 

@@ -82,6 +82,29 @@ def test_max_risk_withholds_what_stays_above(xrays: Path, tmp_path: Path) -> Non
             assert float(row["risk"]) <= 0.01  # type: ignore[arg-type]
         else:
             assert row["reason"] == "risk"
+            assert float(row["risk"]) > 0.01  # type: ignore[arg-type]
+
+
+def test_people_whom_nothing_names_do_not_hide_behind_one_another(
+    xrays: Path, tmp_path: Path
+) -> None:
+    """In a folder of several people's pictures the others are no visits of the same person."""
+    source = tmp_path / "input" / "mixed"
+    source.mkdir(parents=True)
+    with open(xrays / "manifest.csv", newline="") as stream:
+        people = {row["patient"]: row["file"] for row in csv.DictReader(stream)}
+    for file in list(people.values())[:4]:
+        (source / file).write_bytes((xrays / file).read_bytes())
+    together = scrub(source.parent, tmp_path / "together", text="off", strength=0.0).rows
+    for row in together:
+        alone = scrub(
+            source / Path(str(row["input"])).name,
+            tmp_path / str(row["n"]),
+            text="off",
+            strength=0.0,
+        ).rows[0]
+        assert float(row["risk"]) >= float(alone["risk"])  # type: ignore[arg-type]
+    assert max(float(row["risk"]) for row in together) > 0.01  # type: ignore[arg-type]
 
 
 def test_what_is_none_of_ours_is_not_guessed(tmp_path: Path) -> None:

@@ -210,19 +210,45 @@ def test_a_link_that_leads_out_is_not_followed_and_one_inside_gets_no_row(
         ("output", {"gallery_size": 1}, "--gallery-size"),
         ("filled", {}, "not empty"),
         ("filled", {"resume": True}, "knows of no run"),
+        ("output", {"input": "empty"}, "INPUT holds no file"),
     ],
 )
 def test_a_wrong_option_or_place_is_refused_before_anything_is_written(
     output: str, options: dict[str, object], words: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "input").mkdir()
-    (tmp_path / "filled").mkdir()
-    (tmp_path / "filled" / "x").write_text("x")
+    for folder in ("input", "filled", "empty/empty"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in ("input", "filled"):
+        (tmp_path / folder / "x").write_text("x")
     if "run_dir" in options:
         options = {**options, "run_dir": tmp_path / str(options["run_dir"])}
+    source = tmp_path / str(options.pop("input", "input"))
     with pytest.raises(CannotStart, match=words):
-        scrub(tmp_path / "input", tmp_path / output, **options)
+        scrub(source, tmp_path / output, **options)
     assert not (tmp_path / "output").exists()
+
+
+def test_a_wrong_key_file_does_not_stand_in_the_way_of_the_right_one(
+    key: Path, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "input", tmp_path / "output"
+    source.mkdir()
+    (source / "note.txt").write_text("x")
+    with pytest.raises(CannotStart, match="key file"):
+        scrub(source, output, key_file=tmp_path / "typo")
+    assert len(scrub(source, output, key_file=key).rows) == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on(phantoms: Path, key: Path, tmp_path: Path) -> None:
+    command = (*COMMAND, str(phantoms), str(tmp_path / "output"), "--key-file", str(key))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "output.run" / "run.json").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "--resume goes on" in told
+    assert "Traceback" not in told
 
 
 def test_resume_refuses_another_key_and_a_changed_input(
