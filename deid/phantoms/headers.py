@@ -149,7 +149,7 @@ def xray_object(
     dataset.PatientOrientation = ["L", "F"]
     dataset.ViewPosition = view
     meaning = (
-        ("399348003", "antero-posterior") if view == "AP" else ("399101009", "postero-anterior")
+        ("399348003", "antero-posterior") if view == "AP" else ("272479007", "postero-anterior")
     )
     dataset.ViewCodeSequence = Sequence([code(meaning[0], "SCT", meaning[1])])
     dataset.ViewCodeSequence[0].ViewModifierCodeSequence = Sequence([])

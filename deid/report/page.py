@@ -25,7 +25,9 @@ MOST_PICTURES = 500
 #: Columns of the page's table: name, heading, and whether it is a figure.
 _TABLE = (
     ("n", "#"),
+    ("input", "input"),
     ("status", "status"),
+    ("reason", "reason"),
     ("modality", "modality"),
     ("region", "region"),
     ("edit", "edit"),
@@ -36,8 +38,6 @@ _TABLE = (
     ("utility", "utility"),
     ("findings", "findings"),
     ("fidelity", "fidelity"),
-    ("reason", "reason"),
-    ("input", "input"),
     ("output", "output"),
 )
 NUMERIC = ("n", *words.FIGURES)
@@ -98,7 +98,10 @@ def _allowed(text: str) -> str:
 
 
 def _facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(words.visible(str(name)), words.visible(str(v))) for name, v in values.items()]
+    return [
+        (words.visible(str(name)), "not given" if value is None else words.visible(str(value)))
+        for name, value in values.items()
+    ]
 
 
 def write_html(
