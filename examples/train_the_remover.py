@@ -1,6 +1,6 @@
 """Fit the remover to a site's own images, and read what it does there.
 
-python examples/train_the_remover.py DATA OUTPUT
+python examples/train_the_remover.py DATA OUTPUT [MINUTES]
 
 DATA is a folder with a manifest.csv, or one with a sub-folder a patient.
 """
@@ -33,4 +33,4 @@ def main(data: str, output: str, minutes: float = 30.0) -> Path:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:3], *map(float, sys.argv[3:4]))
