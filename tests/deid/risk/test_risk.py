@@ -182,17 +182,19 @@ def _any(cohort: Cohort) -> np.ndarray:
     return cohort.people[0] * 0.7 + 0.3 * cohort.people[1]
 
 
-def test_a_release_that_shows_noise_has_the_risk_of_chance(
+def test_a_release_that_shows_noise_has_nearly_the_risk_of_chance(
     cohort: Cohort, embedded: np.ndarray
 ) -> None:
     generator = np.random.default_rng(5)
-    for size in (50, 1000):
+    # Near to it, that is: residuals of edits that kept a little are counted in, and beyond the
+    # cohort's 160 people a fitted tail speaks. Both err upwards.
+    for size, most in ((50, 3 / 50), (1000, 4 / 1000)):
         values = []
-        for image in embedded[:60]:
+        for image in embedded:
             noise = generator.normal(size=image.shape)
             values.append(residual_risk(noise, image, cohort, gallery_size=size).value)
         assert min(values) >= 1 / size
-        assert np.mean(values) < 3 / size
+        assert np.mean(values) < most
 
 
 def test_a_picture_of_nobody_has_the_risk_of_chance_exactly(cohort: Cohort) -> None:

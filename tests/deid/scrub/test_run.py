@@ -241,7 +241,13 @@ def test_a_wrong_key_file_does_not_stand_in_the_way_of_the_right_one(
 
 def test_an_interrupted_run_says_how_to_go_on(phantoms: Path, key: Path, tmp_path: Path) -> None:
     command = (*COMMAND, str(phantoms), str(tmp_path / "output"), "--key-file", str(key))
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever started the tests in the background may have had it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not (tmp_path / "output.run" / "run.json").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
