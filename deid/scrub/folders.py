@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from deid import images
 from deid.images.record import Found
-from deid.scrub.journal import PARTIAL, private_folder, write_atomic
+from deid.scrub.journal import PARTIAL, locked, private_folder, write_atomic
 from deid.scrub.options import CannotStart, Options
 from deid.tags import KeyFileError, new_key, read_key
 
@@ -22,7 +23,7 @@ KEY = "key"
 THUMBS = "thumbs"
 
 #: What a run that ended before it noted anything may leave; nothing is lost with it.
-_OF_NO_RUN = {"output": {PARTIAL}, "run": {"lock", KEY, THUMBS}}
+_OF_NO_RUN = {"output": {PARTIAL}, "run": {KEY, THUMBS}}
 
 #: Options that no output depends on.
 _NEUTRAL = ("input", "output", "run_dir", "key_file", "batch_size", "workers", "resume")
@@ -54,14 +55,35 @@ def check_places(options: Options) -> None:
         raise CannotStart("INPUT holds no file")
 
 
-def open_folders(options: Options) -> dict[str, Any] | None:
-    """Make OUTPUT and the run folder, and return what an earlier run noted there.
+@contextlib.contextmanager
+def opened(options: Options) -> Iterator[dict[str, Any] | None]:
+    """Make OUTPUT and the run folder, hold both, and give what an earlier run noted there.
+
+    Nothing of an earlier run is touched before both are held: it may still be at work.
 
     Raises
     ------
     CannotStart
-        OUTPUT is not empty without ``--resume``, or holds something that no run folder knows of.
+        OUTPUT is not empty without ``--resume``, or holds something that no run folder knows of;
+        another run is at work in one of the two.
     """
+    output, run = options.output, options.run_dir
+    assert run is not None
+    _noted(options)
+    try:
+        private_folder(run)
+        private_folder(run / THUMBS)
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"a folder can not be made: {error.strerror}") from error
+    with locked(run), locked(output):
+        noted = _noted(options)
+        shutil.rmtree(output / PARTIAL, ignore_errors=True)
+        (output / PARTIAL).mkdir()
+        yield noted
+
+
+def _noted(options: Options) -> dict[str, Any] | None:
     output, run = options.output, options.run_dir
     assert run is not None
     noted = None
@@ -76,14 +98,6 @@ def open_folders(options: Options) -> dict[str, Any] | None:
         raise CannotStart("OUTPUT is not empty and the run folder knows of no run into it")
     if noted is None and _holds(run, _OF_NO_RUN["run"]):
         raise CannotStart("the run folder is not empty and holds no run; choose another --run-dir")
-    try:
-        private_folder(run)
-        private_folder(run / THUMBS)
-        output.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(output / PARTIAL, ignore_errors=True)
-        (output / PARTIAL).mkdir()
-    except OSError as error:
-        raise CannotStart(f"a folder can not be made: {error.strerror}") from error
     return noted
 
 
@@ -110,8 +124,10 @@ def fingerprint_of_input(found: Iterable[Found]) -> str:
     """Names, sizes and times of INPUT, so that a changed INPUT is noticed."""
     digest = hashlib.sha256()
     for one in found:
-        stat = one.path.lstat()
-        fact = (one.relative, stat.st_size, stat.st_mtime_ns)
+        fact: tuple[object, ...] = (one.relative,)
+        with contextlib.suppress(OSError):  # one that can not be looked at gets its row later
+            stat = one.path.lstat()
+            fact = (one.relative, stat.st_size, stat.st_mtime_ns)
         digest.update(repr(fact).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -41,11 +42,12 @@ def private_folder(path: Path) -> None:
 class Journal:
     """One JSON line for each input file that reached its end.
 
-    A line is on disk before the output file gets its final name; a line whose file is absent
-    therefore means that the file is to be made again. A torn last line is dropped.
+    A line is on disk before the output file gets its final name. A line whose file is absent under
+    `output`, or is not the one that was written, therefore means that the file is to be made again,
+    and is forgotten; of several lines for a file the last one holds. A torn last line is dropped.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, output: Path) -> None:
         self.path = path
         self.entries: dict[int, dict[str, Any]] = {}
         whole = 0
@@ -55,6 +57,7 @@ class Journal:
             for line in data[:whole].splitlines():
                 entry = json.loads(line)
                 self.entries[entry["n"]] = entry
+        self.entries = {n: entry for n, entry in self.entries.items() if _stands(entry, output)}
         self._stream = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")  # noqa: SIM115
         self._stream.truncate(whole)
         self._stream.seek(whole)
@@ -71,16 +74,31 @@ class Journal:
         self._stream.close()
 
 
+def _stands(entry: dict[str, Any], output: Path) -> bool:
+    if not entry["output"]:
+        return True
+    try:
+        with open(output / entry["output"], "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == entry["sha256"]
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the run folder for one process; the kernel drops the lock when its owner dies."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for one process; the kernel drops the lock when its owner dies."""
     import fcntl
 
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             raise CannotStart(
-                "another deid scrub is at work on this run folder; wait for it to end"
+                "another deid scrub is at work on OUTPUT or the run folder; wait for it to end"
             ) from error
+        except OSError:  # a file system that knows no locks on folders
+            pass
         yield
+    finally:
+        os.close(handle)

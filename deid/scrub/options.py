@@ -100,6 +100,6 @@ class Options:
                 **self.__dict__,
                 "modality": modality,
                 "workers": self.workers or os.cpu_count() or 1,
-                "run_dir": self.run_dir or self.output.with_name(self.output.name + ".run"),
+                "run_dir": self.run_dir or Path(f"{os.path.abspath(self.output)}.run"),
             }
         )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +88,7 @@ def finish(
     report.write_csv(run / "report.csv", rows)
     report.write_jsonl(run / "report.jsonl", rows)
     page = run / "report.html"
-    report.write_html(page, rows, summary, _inventory(journal.path), run / folders.THUMBS)
+    report.write_html(page, rows, summary, _inventory(journal), run / folders.THUMBS)
     folders.note(run, {**state, "counts": summary["counts"], "seconds": round(seconds, 2)})
     return Result(rows, summary, page)
 
@@ -143,16 +142,10 @@ def _manifest(output: Path, journal: Journal) -> None:
     write_atomic(output / "manifest.csv", _csv(header, rows))
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, "rb") as stream:
-        for line in stream:
-            yield json.loads(line)
-
-
 def _mapping(run: Path, rows: list[dict[str, Any]], journal: Journal, planned: Plan) -> None:
     """Who is who: ``patients.csv``, ``uids.csv`` (``id_old,id_new``) and ``files.csv``."""
     uids: dict[str, str] = {}
-    for line in _lines(journal.path):
+    for line in journal.entries.values():
         uids.update(line.get("uids", {}))
     pairs = ("id_old", "id_new")
     for name, table in (("patients", planned.identities), ("uids", sorted(uids.items()))):
@@ -161,10 +154,10 @@ def _mapping(run: Path, rows: list[dict[str, Any]], journal: Journal, planned: P
     write_atomic(run / "files.csv", _csv(("n", "input", "output"), files), mode=0o600)
 
 
-def _inventory(path: Path) -> dict[str, Counter[str]]:
+def _inventory(journal: Journal) -> dict[str, Counter[str]]:
     """Every attribute that was kept, with how often each value occurs in the release."""
     inventory: dict[str, Counter[str]] = defaultdict(Counter)
-    for line in _lines(path):
+    for line in journal.entries.values():
         for attribute, value in line.get("kept", ()):
             values = inventory[attribute]
             if value in values or len(values) < DISTINCT:

@@ -3,7 +3,7 @@
 A job is a generator function. What it yields is a question (kind, payload) for the one process that
 holds the models; it goes on with the answer. While one job of a worker waits for an answer, the
 worker runs another. A worker that dies (a native decoder on a hostile file) takes only the guilty
-job with it: its other jobs are run again.
+job with it, after a second try: its other jobs are run again.
 """
 
 from __future__ import annotations
@@ -173,6 +173,7 @@ class Pool:
         self._in_flight = max(in_flight, workers)
         self._budget = budget
         self._numbers = 0
+        self._suspects: dict[int, Job] = {}
         self._workers = [self._start() for _ in range(workers)]
         for worker in self._workers:
             worker.greet(setup)
@@ -218,7 +219,7 @@ class Pool:
                     try:
                         state, number, value = worker.connection.recv()
                     except (EOFError, OSError):
-                        yield self._replace(worker, again)
+                        yield from self._replace(worker, again, retry=True)
                         continue
                     worker.current = None
                     if state == "ask":
@@ -228,7 +229,7 @@ class Pool:
                         yield Done(job, value) if state == "done" else Failed(job, *value)
                     worker.forward()
                 elif worker.late():
-                    yield self._replace(worker, again)
+                    yield from self._replace(worker, again, retry=False)
             if questions:
                 answers = ask([question for _, _, question in questions])
                 for (worker, number, _), answer in zip(questions, answers, strict=True):
@@ -252,16 +253,24 @@ class Pool:
             held, count = held + job.size, count + 1
         return count > 0
 
-    def _replace(self, worker: _Worker, again: deque[Job]) -> Failed:
-        """A new worker for one that died or hangs; what it held but was not running starts anew."""
+    def _replace(self, worker: _Worker, again: deque[Job], *, retry: bool) -> Iterator[Failed]:
+        """A new worker for one that died or hangs; what it held but was not running starts anew.
+
+        The job that it was running may be innocent too (whoever is short of memory kills a worker):
+        with `retry` it is tried once more.
+        """
         if worker.current == _SETUP:
             raise CannotStart(
                 "a worker process can not start; free memory, lower --workers, or reinstall"
             )
-        guilty = worker.jobs.pop(worker.current or 0)
+        suspect = worker.jobs.pop(worker.current or 0)
         again.extend(worker.jobs.values())
         worker.process.kill()
         self._stop(worker)
         fresh = self._workers[self._workers.index(worker)] = self._start()
         fresh.greet(self._setup)
-        return Failed(guilty, None)
+        if retry and id(suspect) not in self._suspects:
+            self._suspects[id(suspect)] = suspect
+            again.append(suspect)
+        else:
+            yield Failed(suspect, None)

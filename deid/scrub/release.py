@@ -99,13 +99,14 @@ def _prepare(
     original = replace(original, header=header)
     pixels = _blanked(original, decided)
     text = terms.text if not any(decided.boxes) else "blanked"
-    image = replace(original, pixels=pixels)
+    image = blanked = replace(original, pixels=pixels)
     figures = Figures()
     if decided.original is not None:
         image, figures = yield from _anonymise(original, image, decided, others, terms, item)
     elif terms.max_risk is not None and not terms.allow_unproven:
         raise Withheld("unproven", "no risk can be stated for it; see --allow-unproven")
-    identity = bool(figures.strength)
+    # A blank picture may have nothing to take out.
+    identity = bool(figures.strength) and not np.array_equal(image.pixels, blanked.pixels)
     edited = not np.array_equal(image.pixels, original.pixels)
     row = {
         "status": "done",

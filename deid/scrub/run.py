@@ -20,7 +20,7 @@ from deid import images
 from deid.images.record import Found, Header
 from deid.reasons import Withheld
 from deid.scrub import folders
-from deid.scrub.journal import PARTIAL, Journal, locked
+from deid.scrub.journal import PARTIAL, Journal
 from deid.scrub.models import Models
 from deid.scrub.options import Options, Stopped
 from deid.scrub.outcome import Result, finish
@@ -78,8 +78,7 @@ def scrub(
     folders.check_places(checked)
     assert checked.run_dir is not None
     with ExitStack() as stack:
-        noted = folders.open_folders(checked)
-        stack.enter_context(locked(checked.run_dir / "lock"))
+        noted = stack.enter_context(folders.opened(checked))
         try:
             return _Run(checked, noted, progress or (lambda *_: None), stack).result()
         except OSError as error:
@@ -149,7 +148,7 @@ class _Run:
         if noted is not None:
             folders.same_run(noted, self.state)
         folders.note(self.run_dir, self.state)
-        self.journal = Journal(self.run_dir / folders.JOURNAL)
+        self.journal = Journal(self.run_dir / folders.JOURNAL, options.output)
         stack.callback(self.journal.close)
         text = options.text
         if text == "blank" and not options.metadata_only and not Finder.available():
@@ -302,7 +301,7 @@ class _Run:
         looks: deque[tuple[_Pending, tuple[Item, ...]]],
         releases: deque[Job],
     ) -> None:
-        if all(self._ended(item) for unit in patient.units for item in unit):
+        if all(item.n in self.journal.entries for unit in patient.units for item in unit):
             return
         pending = _Pending(patient, {}, len(patient.units))
         if self.options.metadata_only:
@@ -311,13 +310,6 @@ class _Run:
             releases.extend(self._releases(pending))
         else:
             looks.extend((pending, unit) for unit in patient.units)
-
-    def _ended(self, item: Item) -> bool:
-        """Whether the journal has this file, and the file is there."""
-        entry = self.journal.entries.get(item.n)
-        return entry is not None and (
-            not entry["output"] or (self.terms.output / entry["output"]).is_file()
-        )
 
     def _by_header(self, item: Item) -> Look:
         try:
@@ -338,7 +330,7 @@ class _Run:
         for unit in pending.patient.units:
             for item in unit:
                 look = pending.looks.get(item.n)
-                if look is None or self._ended(item):
+                if look is None or item.n in self.journal.entries:
                     continue
                 if look.reason:
                     self._withhold([item.n], look.reason, look.detail)

@@ -24,6 +24,15 @@ def dies(number: int, _: None) -> Generator[Any, Any, int]:
     os._exit(11)
 
 
+def dies_once(mark: str, _: None) -> Generator[Any, Any, int]:
+    """End the process at the first try only."""
+    yield ("double", b"")
+    if not os.path.exists(mark):
+        os.mkdir(mark)
+        os._exit(9)
+    return 1
+
+
 def raises(number: int, _: None) -> Generator[Any, Any, int]:
     """Fail in Python."""
     yield from ()

@@ -48,6 +48,13 @@ def test_a_worker_that_dies_takes_only_the_guilty_job_with_it() -> None:
     assert len(ends) == 14
 
 
+def test_a_worker_killed_from_outside_condemns_no_job(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    (end,) = run([Job(0, "jobs_for_pool:dies_once", (str(mark),))])
+    assert isinstance(end, Done)
+    assert end.value == 1
+
+
 @pytest.mark.parametrize("setup", [jobs_for_pool.deadly_setup, jobs_for_pool.wrong_setup])
 def test_workers_that_can_not_start_are_told_and_not_waited_for(setup: Any) -> None:
     heavy = partial(setup, bytes(3_000_000))  # more than a pipe holds

@@ -239,6 +239,33 @@ def test_a_wrong_key_file_does_not_stand_in_the_way_of_the_right_one(
     assert len(scrub(source, output, key_file=key).rows) == 1
 
 
+def test_a_second_run_into_the_same_folders_is_refused_and_harms_nothing(
+    phantoms: Path, key: Path, whole: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    process = subprocess.Popen((*COMMAND, str(phantoms), str(output), "--key-file", str(key)))
+    while not (tmp_path / "output.run" / "run.json").exists():
+        time.sleep(0.05)
+    for options in ({"resume": True}, {"run_dir": tmp_path / "other"}):
+        with pytest.raises(CannotStart, match=r"at work|not empty"):
+            scrub(phantoms, output, key_file=key, **options)
+    process.wait(timeout=120)
+    assert digests(output) == digests(whole)
+
+
+def test_resume_makes_a_damaged_and_a_lost_file_again(
+    phantoms: Path, key: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    scrub(phantoms, output, key_file=key, metadata_only=True)
+    before = digests(output)
+    damaged, lost = (output / name for name in list(before)[:2])
+    damaged.write_bytes(b"junk")
+    lost.unlink()
+    scrub(phantoms, output, key_file=key, metadata_only=True, resume=True)
+    assert digests(output) == before
+
+
 def test_an_interrupted_run_says_how_to_go_on(phantoms: Path, key: Path, tmp_path: Path) -> None:
     command = (*COMMAND, str(phantoms), str(tmp_path / "output"), "--key-file", str(key))
     process = subprocess.Popen(
