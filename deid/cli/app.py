@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 
 import typer
 
@@ -14,6 +13,7 @@ from deid.cli.key import app as key
 from deid.cli.phantoms import phantoms
 from deid.cli.scrub import scrub
 from deid.cli.train import train_mami, train_mfm, train_unet
+from deid.cli.trouble import show_frames
 
 app = typer.Typer(
     name="deid",
@@ -44,20 +44,24 @@ def root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
     ),
+    debug: bool = typer.Option(
+        False, "--debug", help="Show where an error arose; may stand anywhere in a command."
+    ),
 ) -> None:
     """Makes folders of medical images safe to share, and measures what risk remains."""
 
 
 def main() -> None:
     """Entry point; an unforeseen error is one line, and its frames with ``--debug``."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(words) < len(sys.argv) - 1
     try:
-        app()
+        app(["--debug", *words] if debug else words)
     except KeyboardInterrupt:
         sys.exit("deid: interrupted")
     except Exception as error:
         # The message of a foreign exception may carry a value or a path, so it is not shown.
         print(f"deid: internal error ({type(error).__name__}); run with --debug", file=sys.stderr)
-        if "--debug" in sys.argv:
-            for frame in traceback.extract_tb(error.__traceback__):
-                print(f"  {frame.name}, line {frame.lineno}: {frame.line}", file=sys.stderr)
+        if debug:
+            show_frames(error)
         sys.exit(2)

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from deid.cli.trouble import show_frames
+
 
 def scrub(
+    context: typer.Context,
     input: Annotated[  # noqa: A002 - what the usage line shows
         Path, typer.Argument(help="A folder of images, or one file. It is never written.")
     ],
@@ -42,7 +45,6 @@ def scrub(
         int | None, typer.Option(help="Processes that read and write.", show_default="one a core")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
 ) -> None:
     """Take identifiers out of tags, pixels and the picture itself."""
     from rich.console import Console
@@ -100,6 +102,8 @@ def scrub(
         raise typer.Exit(3) from None
     except (CannotStart, Stopped) as end:
         typer.echo(f"deid: {end}", err=True)
+        if end.__cause__ is not None and context.find_root().params["debug"]:
+            show_frames(end.__cause__)
         raise typer.Exit(2 if isinstance(end, CannotStart) else 3) from end
     report.console(result.summary, result.rows, Console())
     raise typer.Exit(result.exit_status)

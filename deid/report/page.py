@@ -14,10 +14,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from deid.report import private, words
+from deid.report import words
 from deid.report.inventory import attributes, flagged
 from deid.report.tally import badness, first_sentence, last_line, tally
 from deid.report.thumbnails import GAIN, Thumbnails, thumbnails
+from mami_core.files import write_text
 
 #: Rows whose pictures the page carries: the worst of what was released.
 MOST_PICTURES = 500
@@ -161,4 +162,4 @@ def write_html(
         attributes=listed,
         flagged=flagged(listed),
     )
-    private.write(path, stream)
+    write_text(path, stream)

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deid.report import private
 from deid.report.words import FIGURES, number, visible
+from mami_core.files import write_text
 
 #: Columns of the report (DESIGN section 9) and `detail`; others that rows have follow.
 COLUMNS = (
@@ -72,7 +72,7 @@ def write_csv(path: Path, rows: Rows) -> None:
     Control characters in names are written out (``\\n``) and text that begins like a formula
     gets an apostrophe: see the JSON lines for the exact value.
     """
-    private.write(path, _csv_lines(rows))
+    write_text(path, _csv_lines(rows))
 
 
 def _csv_lines(rows: Rows) -> Iterator[str]:
@@ -89,7 +89,7 @@ def _csv_lines(rows: Rows) -> Iterator[str]:
 def write_jsonl(path: Path, rows: Rows) -> None:
     """Write the report as JSON lines, atomically, mode 0600; any file name survives exactly."""
     names = columns(rows)
-    private.write(
+    write_text(
         path,
         (json.dumps({name: plain(name, row.get(name)) for name in names}) + "\n" for row in rows),
     )

@@ -13,9 +13,10 @@ from typing import Any
 
 from deid import images
 from deid.images.record import Found
-from deid.scrub.journal import PARTIAL, locked, private_folder, write_atomic
+from deid.scrub.journal import PARTIAL, locked, private_folder
 from deid.scrub.options import CannotStart, Options
 from deid.tags import KeyFileError, new_key, read_key
+from mami_core.files import write_text
 
 RUN = "run.json"
 JOURNAL = "journal.jsonl"
@@ -152,4 +153,4 @@ def same_run(noted: dict[str, Any], now: dict[str, Any]) -> None:
 
 def note(run: Path, state: dict[str, Any]) -> None:
     """Write ``run.json``."""
-    write_atomic(run / RUN, json.dumps(state, indent=1, default=str).encode(), mode=0o600)
+    write_text(run / RUN, [json.dumps(state, indent=1, default=str)])

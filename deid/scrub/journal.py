@@ -1,4 +1,4 @@
-"""What makes a run survive being killed: atomic files, one lock, and an append-only journal."""
+"""What makes a run survive being killed: locks and an append-only journal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,6 @@ from deid.scrub.options import CannotStart
 
 #: Folder under OUTPUT for files that are not finished; gone when the run ends.
 PARTIAL = ".partial"
-
-
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write beside the final name, flush, rename."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def private_folder(path: Path) -> None:

@@ -14,9 +14,10 @@ import deid
 from deid import report
 from deid.images.record import Found
 from deid.scrub import folders
-from deid.scrub.journal import Journal, write_atomic
+from deid.scrub.journal import Journal
 from deid.scrub.options import Options
 from deid.scrub.plan import Plan
+from mami_core.files import write_text
 
 if TYPE_CHECKING:
     from deid.scrub.models import Models
@@ -116,12 +117,12 @@ def _row(n: int, found: Found, entry: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in COLUMNS}
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    return text.getvalue()
 
 
 def _manifest(output: Path, journal: Journal) -> None:
@@ -139,7 +140,7 @@ def _manifest(output: Path, journal: Journal) -> None:
         for entry in journal.entries.values()
         if entry["output"]
     )
-    write_atomic(output / "manifest.csv", _csv(header, rows))
+    write_text(output / "manifest.csv", [_csv(header, rows)], mode=0o666)
 
 
 def _mapping(run: Path, rows: list[dict[str, Any]], journal: Journal, planned: Plan) -> None:
@@ -149,9 +150,9 @@ def _mapping(run: Path, rows: list[dict[str, Any]], journal: Journal, planned: P
         uids.update(line.get("uids", {}))
     pairs = ("id_old", "id_new")
     for name, table in (("patients", planned.identities), ("uids", sorted(uids.items()))):
-        write_atomic(run / f"{name}.csv", _csv(pairs, table), mode=0o600)
+        write_text(run / f"{name}.csv", [_csv(pairs, table)])
     files = [(row["n"], row["input"], row["output"]) for row in rows]
-    write_atomic(run / "files.csv", _csv(("n", "input", "output"), files), mode=0o600)
+    write_text(run / "files.csv", [_csv(("n", "input", "output"), files)])
 
 
 def _inventory(journal: Journal) -> dict[str, Counter[str]]:

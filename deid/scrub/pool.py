@@ -9,6 +9,7 @@ job with it, after a second try: its other jobs are run again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import multiprocessing
 import time
@@ -27,6 +28,9 @@ Ask = Callable[[list[Question]], list[Any]]
 
 #: What a worker is busy with before its first job.
 _SETUP = 0
+
+#: What the system says where a file system, a quota or a limit on files is full.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Seconds that a job may run between two signs of life before its worker is given up.
 PATIENCE = 600.0
@@ -107,7 +111,7 @@ def _serve(connection: Connection) -> None:
             reply = ("done", number, stop.value)
         except BaseException as error:
             held.pop(number, None)
-            no_space = isinstance(error, OSError) and error.errno in (28, 122, 27)
+            no_space = isinstance(error, OSError) and error.errno in NO_SPACE
             reply = ("failed", number, (traceback.format_exc(), type(error).__name__, no_space))
         else:
             reply = ("ask", number, question)

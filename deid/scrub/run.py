@@ -22,10 +22,10 @@ from deid.reasons import Withheld
 from deid.scrub import folders
 from deid.scrub.journal import PARTIAL, Journal
 from deid.scrub.models import Models
-from deid.scrub.options import Options, Stopped
+from deid.scrub.options import CannotStart, Options, Stopped
 from deid.scrub.outcome import Result, finish
 from deid.scrub.plan import Patient, Plan, manifest_patients, plan
-from deid.scrub.pool import Done, Failed, Job, Pool, Question
+from deid.scrub.pool import NO_SPACE, Done, Failed, Job, Pool, Question
 from deid.scrub.release import Released, withheld_row
 from deid.scrub.terms import Item, Look, Terms, admit
 from deid.tags import Pseudonyms
@@ -40,6 +40,7 @@ CHUNK = 16
 #: Seconds after which finished files are committed even where they are few: each commit waits for
 #: the disk.
 LATEST = 1.0
+_FULL = "no space left for OUTPUT or the run folder; free some, then --resume"
 
 Progress = Callable[[str, int, int], None]
 
@@ -72,26 +73,32 @@ def scrub(
     CannotStart
         A wrong option or folder; nothing was written.
     Stopped
-        The disk is full; what is done stays done and ``resume=True`` goes on.
+        The disk is full, or something unforeseen happened half-way; what is done stays done and
+        ``resume=True`` goes on.
     """
     checked = Options(Path(input), Path(output), **options).checked()
     folders.check_places(checked)
     assert checked.run_dir is not None
     with ExitStack() as stack:
         noted = stack.enter_context(folders.opened(checked))
+        run = None
         try:
-            return _Run(checked, noted, progress or (lambda *_: None), stack).result()
-        except OSError as error:
-            if error.errno in (28, 122, 27):
-                raise Stopped(
-                    "no space left for OUTPUT or the run folder; free some, then --resume"
-                ) from error
+            run = _Run(checked, noted, progress or (lambda *_: None), stack)
+            return run.result()
+        except Stopped:
             raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
+                raise Stopped(_FULL) from error
+            if run is None or not run.journal.entries:
+                raise
+            told = isinstance(error, CannotStart)
+            what = str(error) if told else f"internal error ({type(error).__name__})"
+            raise Stopped(f"{what}; what is done stays done, --resume goes on") from error
 
 
 def prepare_worker(terms: Terms) -> Terms:
     """What each worker sets before its first job; every job gets the terms."""
-    os.umask(0o022)
     import cv2
 
     cv2.setNumThreads(1)
@@ -380,7 +387,7 @@ class _Run:
         developer."""
         assert isinstance(end, Failed)
         if end.no_space:
-            raise Stopped("no space left for OUTPUT or the run folder; free some, then --resume")
+            raise Stopped(_FULL)
         if end.error is None:
             self._withhold(numbers, reason, "the reader died or hung on it")
             return

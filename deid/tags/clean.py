@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 
 from deid.tags.dates import shifted_date, shifted_datetime, shifted_pair, shifted_time
 from deid.tags.pseudonyms import Pseudonyms, is_standard
+from deid.tags.repeats import Repeats
 from deid.tags.rules import Act, Rule, named, rule_for
 from deid.tags.statements import (
     PixelFacts,
@@ -25,7 +26,7 @@ from deid.tags.statements import (
     state,
 )
 from deid.tags.tables import coded_concepts, coding_schemes
-from deid.tags.values import dummy, empty, kept, listed, spelt, texts
+from deid.tags.values import decoded, dummy, empty, kept, listed, spelt, texts, without, words
 
 #: Deeper than any real object; what lies below goes.
 MAX_DEPTH = 64
@@ -34,6 +35,9 @@ _NO_CLASS = "2.25.151873960542277403561294861036174502119"
 
 #: Whose first value says ORIGINAL, MIXED or DERIVED.
 _TYPES = ("ImageType", "FrameType")
+
+#: Without its true value no pixel can be read; a reader knows the values that there are.
+_NEVER_NAMES = frozenset(("PhotometricInterpretation",))
 
 #: An input data set, its copy, and the keywords of the sequences that lead to it.
 _Work = tuple[Dataset, Dataset, tuple[str, ...]]
@@ -99,9 +103,11 @@ class _Cleaner:
         self.shift = pseudonyms.shift(patient)
         self.kept: list[tuple[str, str, str]] = []
         self.uids: dict[str, str] = {}
+        self.repeated = 0
 
     def run(self, dataset: FileDataset) -> Cleaned:
         result = new_file()
+        self.repeats = Repeats(dataset)
         sop_class = _sop_class(dataset)
         # Written out, not recursed into: a hostile file may nest deeper than Python's stack.
         work: list[_Work] = [(dataset, result, ())]
@@ -114,7 +120,7 @@ class _Cleaner:
                     new = self._treated(source, tag, rule, path, work)
                     if new is not None:
                         target.add(new)
-        burned_in = "".join(texts(_decoded(dataset, 0x00280301)))
+        burned_in = "".join(texts(decoded(dataset, 0x00280301)))
         state(
             result,
             patient=self.patient,
@@ -125,7 +131,9 @@ class _Cleaner:
         self._name(dataset, result)
         if self.pixels.altered:
             say_derived(result, sop_class, source=self.pseudonyms.uid(_instance(dataset)))
-        notes = [] if any(texts(_decoded(dataset, 0x00100020))) else ["the patient ID was empty"]
+        notes = [] if any(texts(decoded(dataset, 0x00100020))) else ["the patient ID was empty"]
+        if self.repeated:
+            notes.append(f"{self.repeated} technical attributes repeated an identifier of the file")
         return Cleaned(result, self.kept, self.uids, notes)
 
     # -- one element -----------------------------------------------------------------------------
@@ -138,7 +146,7 @@ class _Cleaner:
             return None
         if act in (Act.GONE, Act.EMPTY, Act.DUMMY):
             return _stand_in(tag, rule, act)
-        element = _decoded(source, tag)
+        element = decoded(source, tag)
         new = None
         if element is not None:
             if act is Act.DESCEND:
@@ -172,6 +180,10 @@ class _Cleaner:
             new = _code(source, element, rule)
         else:
             new = kept(element, rule, lambda keyword: _entries(source, keyword))
+        known = rule.keyword in _NEVER_NAMES
+        if new is not None and not known and any(map(self.repeats.found, words(new))):
+            self.repeated += 1
+            new = without(new, self.repeats.found)
         if new is None:
             return None
         if rule.keyword in _TYPES and self.pixels.altered:
@@ -211,7 +223,7 @@ class _Cleaner:
         if rule.vr == "DT":
             moved = [shifted_datetime(value, self.shift) for value in values]
         else:
-            twins = texts(_decoded(source, rule.twin)) if rule.twin else []
+            twins = texts(decoded(source, rule.twin)) if rule.twin else []
             twins += [""] * (len(values) - len(twins))
             moved = [
                 self._moved(value, twin, rule.vr)
@@ -247,16 +259,16 @@ class _Cleaner:
 def _stated(dataset: FileDataset, tag: int) -> str:
     """The first value of an element of the file meta information, or ""."""
     meta = getattr(dataset, "file_meta", None) or Dataset()
-    return "".join(texts(_decoded(meta, tag))[:1])
+    return "".join(texts(decoded(meta, tag))[:1])
 
 
 def _sop_class(dataset: FileDataset) -> str:
-    return "".join(texts(_decoded(dataset, 0x00080016))[:1]) or _stated(dataset, 0x00020002)
+    return "".join(texts(decoded(dataset, 0x00080016))[:1]) or _stated(dataset, 0x00020002)
 
 
 def _instance(dataset: FileDataset) -> str:
     """The instance UID of the input, or what stands for it."""
-    own = "".join(texts(_decoded(dataset, 0x00080018))[:1])
+    own = "".join(texts(decoded(dataset, 0x00080018))[:1])
     return own or _stated(dataset, 0x00020003) or _print(dataset)
 
 
@@ -266,29 +278,15 @@ def _stand_in(tag: BaseTag, rule: Rule, act: Act) -> DataElement | None:
     return empty(tag, rule) if act is Act.EMPTY else None
 
 
-def _decoded(source: Dataset, tag: int) -> DataElement | None:
-    """The element, None where it is absent or its value does not decode."""
-    place = BaseTag(tag)
-    if place not in source:
-        return None
-    try:
-        element = source[place]
-        # Some values are decoded, and some errors raised, no earlier than here.
-        return element if element.VM >= 0 else None
-    except Exception:
-        # Whatever a hostile value raises, it goes, without a word about its content.
-        return None
-
-
 def _code(source: Dataset, element: DataElement, rule: Rule) -> DataElement | None:
     """Part of a code, if the standard knows the code; the meaning is the standard's.
 
     A local code, or a meaning in somebody's own words, could be anything.
     """
-    scheme = "".join(texts(_decoded(source, 0x00080102)))
+    scheme = "".join(texts(decoded(source, 0x00080102)))
     if rule.keyword == "CodingSchemeDesignator":
         return DataElement(element.tag, "SH", scheme) if scheme in coding_schemes() else None
-    value = "".join(texts(_decoded(source, 0x00080100)))
+    value = "".join(texts(decoded(source, 0x00080100)))
     meaning = coded_concepts().get((scheme, value))
     if meaning is None:
         return None
@@ -300,7 +298,7 @@ def _entries(source: Dataset, keyword: str) -> tuple[int, int]:
 
     And the number of bits of each.
     """
-    values = listed(_decoded(source, tag_for_keyword(keyword) or 0))
+    values = listed(decoded(source, tag_for_keyword(keyword) or 0))
     if len(values) != 3 or not all(isinstance(value, int) for value in values):
         return 0, 0
     return values[0] % 65536 or 65536, values[2]
@@ -308,6 +306,6 @@ def _entries(source: Dataset, keyword: str) -> tuple[int, int]:
 
 def _print(dataset: Dataset) -> str:
     """A name for an instance that has none, from its picture."""
-    element = _decoded(dataset, 0x7FE00010)
+    element = decoded(dataset, 0x7FE00010)
     value = element.value if element is not None else b""
     return hashlib.sha256(value if isinstance(value, bytes) else b"").hexdigest()

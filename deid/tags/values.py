@@ -8,8 +8,9 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
-from pydicom import DataElement, Sequence
-from pydicom.valuerep import DSfloat
+from pydicom import DataElement, Dataset, Sequence
+from pydicom.tag import BaseTag
+from pydicom.valuerep import DSfloat, PersonName
 
 from deid.tags.icc import rebuilt
 from deid.tags.rules import Act, Rule
@@ -35,6 +36,7 @@ _INTEGERS: dict[str, tuple[int, int]] = {
 }
 _FLOATS = frozenset(("FL", "FD"))
 _LARGEST_FL = 3.4028234663852886e38
+_TEXTS = frozenset(("LO", "SH", "ST", "LT", "UT", "UC", "CS"))
 BULK = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
 #: Bulk attributes that belong to the picture, with the attribute that says how many entries they
 #: have. Any other bulk could hold anything.
@@ -76,7 +78,7 @@ def listed(element: DataElement | None) -> list[Any]:
     value = None if element is None or element.VR == "SQ" else element.value
     if value is None or value == "" or value == b"":
         return []
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+    if isinstance(value, (str, bytes, PersonName)) or not hasattr(value, "__iter__"):
         return [value]
     return list(value)
 
@@ -87,6 +89,20 @@ def texts(element: DataElement | None) -> list[str]:
     if any(isinstance(value, bytes) for value in values):
         return []
     return [str(value).strip(" \0") for value in values]
+
+
+def decoded(source: Dataset, tag: int) -> DataElement | None:
+    """The element, None where it is absent or its value does not decode."""
+    place = BaseTag(tag)
+    if place not in source:
+        return None
+    try:
+        element = source[place]
+        # Some values are decoded, and some errors raised, no earlier than here.
+        return element if element.VM >= 0 else None
+    except Exception:
+        # Whatever a hostile value raises, it goes, without a word about its content.
+        return None
 
 
 def spelt(element: DataElement) -> str:
@@ -153,6 +169,22 @@ def kept(
         return None
     value = value[: rule.most]
     return DataElement(element.tag, vr, value if len(value) != 1 else value[0])
+
+
+def words(element: DataElement) -> list[str]:
+    """The values that may repeat an identifier: texts and, of numbers, those that people count by.
+
+    Measures are none: of many digits some spell any number.
+    """
+    return texts(element) if element.VR in _TEXTS or element.VR == "IS" else []
+
+
+def without(element: DataElement, found: Callable[[str], bool]) -> DataElement | None:
+    """The attribute with a dummy for each text that `found` points at; None for a number."""
+    if element.VR not in _TEXTS:
+        return None
+    value = [_DUMMY[element.VR] if found(word) else word for word in texts(element)]
+    return DataElement(element.tag, element.VR, value if len(value) != 1 else value[0])
 
 
 def _numbers(element: DataElement, vr: str) -> list[Any] | None:

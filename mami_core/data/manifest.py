@@ -35,6 +35,8 @@ def read_manifest(folder: Path) -> tuple[list[Record], Store]:
         record = _record(row, number)
         if record.name in seen:
             raise _bad(number, "names a file that an earlier row names", "keep one row a file")
+        if record.name.lower().endswith((".nii", ".nii.gz")):
+            raise _bad(number, "names a NIfTI volume", "list its slices as pictures, or drop it")
         if record.name not in store:
             where = ARCHIVE if archive.is_file() else "the folder"
             raise _bad(number, f"names a file that is not in {where}", "add the file or drop it")

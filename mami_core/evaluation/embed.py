@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mami_core.data import Dataset, square
+from mami_core.files import atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,24 +140,12 @@ def write_table(
     if path.is_dir() or (path.exists() and not overwrite):
         raise OutputError("the output exists already; name a new file, or give --overwrite")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    except OSError:
-        raise OutputError(
-            "the output's folder is not there or not writable; name another"
-        ) from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
+        with atomic(path) as stream:
             found = make()
-            try:
-                arrays: Any = found
-                np.savez(stream, **arrays)
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.replace(name, path)
-            except OSError as error:
-                raise OutputError(f"the output can not be written: {error.strerror}") from None
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+            arrays: Any = found
+            np.savez(stream, **arrays)
+    except OSError as error:
+        raise OutputError(
+            f"the output can not be written ({error.strerror}); name another"
+        ) from None
     return found

@@ -95,7 +95,7 @@ def test_a_picture_that_can_not_be_read_leaves_nothing_behind(
         ({0: "absent.safetensors"}, "weights file does not exist"),
         ({0: "mfm_tiny"}, "not an identity encoder"),
         ({1: "absent"}, "neither a folder nor one of"),
-        ({2: "absent/out.npz"}, "not there or not writable"),
+        ({2: "absent/out.npz"}, "can not be written"),
         ({2: "."}, "exists already"),
     ],
 )

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deid.report import private, write_csv, write_jsonl
+from deid.report import write_csv, write_jsonl
 from deid.report.tables import COLUMNS, cell
+from mami_core.files import write_text
 
 HOSTILE = [
     "=cmd|' /C calc'!A0",
@@ -112,6 +113,6 @@ def test_a_failure_half_way_keeps_the_older_file_and_leaves_no_scrap(tmp_path: P
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        private.write(path, pieces())
+        write_text(path, pieces())
     assert path.read_text() == "older"
     assert [one.name for one in tmp_path.iterdir()] == ["r.txt"]

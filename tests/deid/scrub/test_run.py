@@ -13,14 +13,17 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
 
+from deid.cli.app import main
 from deid.phantoms import make
 from deid.scrub.options import CannotStart
 from deid.scrub.run import scrub
 
+SECRET = "Lindqvist^Marisol"
 COMMAND = (sys.executable, "-c", "from deid.cli.app import main; main()", "scrub")
 
 
@@ -264,6 +267,33 @@ def test_resume_makes_a_damaged_and_a_lost_file_again(
     lost.unlink()
     scrub(phantoms, output, key_file=key, metadata_only=True, resume=True)
     assert digests(output) == before
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_error_half_way_is_one_line_that_says_how_to_go_on(
+    phantoms: Path,
+    key: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    debug: bool,
+) -> None:
+    def finish(*_: Any, **__: Any) -> None:
+        raise RuntimeError(SECRET)
+
+    output = tmp_path / "output"
+    words = ["scrub", str(phantoms), str(output), "--key-file", str(key), "--metadata-only"]
+    monkeypatch.setattr("sys.argv", ["deid", *words, *(["--debug"] if debug else [])])
+    with monkeypatch.context() as patch:
+        patch.setattr("deid.scrub.run.finish", finish)
+        with pytest.raises(SystemExit) as end:
+            main()
+    told = capsys.readouterr().err
+    assert end.value.code == 3
+    assert "internal error (RuntimeError); what is done stays done, --resume goes on" in told
+    assert SECRET not in told
+    assert ("finish, line" in told) == debug
+    assert len(scrub(phantoms, output, key_file=key, metadata_only=True, resume=True).rows) > 2
 
 
 def test_an_interrupted_run_says_how_to_go_on(phantoms: Path, key: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 import time
 from datetime import datetime
@@ -57,6 +58,58 @@ def test_the_picture_and_its_geometry_stay_and_the_input_too(ct: FileDataset) ->
         assert result[keyword].value == ct[keyword].value
     assert result.PatientID == result.PatientName == PATIENT
     assert result.Manufacturer == ct.Manufacturer
+
+
+REPEATS = {
+    "PatientName": "Okonkwo-Lindqvist^Marisol",
+    "PatientID": "HOSP-4471902",
+    "PatientBirthDate": "19630729",
+    "AccessionNumber": "77120355",
+    "InstitutionName": "Sankt Bartholomaeus",
+    "ReferringPhysicianName": "Vandenberghe^Xu",
+}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("ManufacturerModelName", "Scanner of LINDQVIST"),
+        ("RescaleType", "marisol"),
+        ("SoftwareVersions", ["VB20", "id4471902"]),
+        ("WindowCenterWidthExplanation", "29.07.1963"),
+        ("ConvolutionKernel", "OKONKWO_LINDQVIST"),
+        ("ImageType", ["ORIGINAL", "PRIMARY", "BARTHOLOMAEUS"]),
+        ("ScanOptions", "HOSP 4471902"),
+        ("PatientOrientation", ["MARISOL", "F"]),
+        ("FilterType", "xu vandenberghe"),
+        ("AcquisitionNumber", "77120355"),
+        ("Manufacturer", "1963-07-29"),
+    ],
+)
+def test_what_is_kept_does_not_repeat_the_files_own_identifiers(
+    ct: FileDataset, keyword: str, value: Any
+) -> None:
+    for name, identifier in REPEATS.items():
+        setattr(ct, name, identifier)
+    setattr(ct, keyword, value)
+    result = cleaned(ct)
+    told = str(result.dataset.get(keyword))
+    words = "lindqvist|marisol|4471902|1963|bartholomaeus|vandenberghe|77120355"
+    assert not re.search(words, told.lower())
+    assert "repeated an identifier" in " ".join(result.notes)
+    assert not re.search(words, " ".join(spelt for _, _, spelt in result.kept).lower())
+    if keyword == "ImageType":
+        assert list(result.dataset.ImageType[:2]) == ["ORIGINAL", "PRIMARY"]
+
+
+def test_a_patients_short_or_common_words_take_nothing_away(ct: FileDataset) -> None:
+    before = cleaned(ct)
+    ct.PatientName, ct.PatientID = "Test^CT Chest", "1000"
+    ct.Exposure, ct.InstitutionName = "1000", "University Hospital GE"
+    result = cleaned(ct)
+    assert result.dataset.Exposure == 1000
+    assert {path for path, _, _ in before.kept} <= {path for path, _, _ in result.kept}
+    assert not any("repeated" in note for note in result.notes)
 
 
 def test_references_between_two_instances_resolve(ct: FileDataset) -> None:

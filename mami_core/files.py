@@ -1,0 +1,52 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def atomic(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A stream to a file beside `path`, which gets its name when it is on the disk.
+
+    Parameters
+    ----------
+    mode
+        Of the file; the umask is taken from it.
+
+    Raises
+    ------
+    OSError
+        The folder is not there or can not be written; before the block is entered.
+    """
+    part = path.with_name(f".new-{secrets.token_hex(8)}")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
+
+
+def write_text(path: Path, chunks: Iterable[str], *, mode: int = 0o600) -> None:
+    """Write a text atomically; its pieces are taken one by one.
+
+    Names of files that are no UTF-8 come out as the bytes that they are.
+    """
+    with atomic(path, mode=mode) as stream:
+        stream.writelines(chunk.encode("utf-8", "surrogateescape") for chunk in chunks)
