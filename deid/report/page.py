@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from deid.report import words
+from deid.report.frame import render
 from deid.report.inventory import attributes, flagged
 from deid.report.tally import badness, first_sentence, last_line, tally
 from deid.report.thumbnails import GAIN, Thumbnails, thumbnails
@@ -87,17 +82,6 @@ def _lines(rows: Sequence[Mapping[str, Any]], folder: Path) -> Iterator[Line]:
         )
 
 
-def _asset(name: str) -> Markup:
-    """A file of this package, to be put into the page as it is."""
-    return Markup(resources.files("deid.report").joinpath(name).read_text("utf-8"))
-
-
-def _allowed(text: str) -> str:
-    """How a content security policy names a script or style that may act."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
 def _facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (words.visible(str(name)), "not given" if value is None else words.visible(str(value)))
@@ -128,25 +112,14 @@ def write_html(
 
     Notes
     -----
-    Whatever a header or a file name holds is shown as text: the template escapes, and the page's
-    own policy lets no script run but the one that came with it, and loads nothing from anywhere.
+    Whatever a header or a file name holds is shown as text: see `deid.report.frame`.
     """
     total = tally(rows)
     listed = attributes(inventory)
-    environment = Environment(
-        loader=PackageLoader("deid.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(risk=words.risk, utility=words.utility, visible=words.visible)
-    style, script = _asset("page.css"), _asset("page.js")
-    stream = environment.get_template("page.html.j2").generate(
-        style=style,
-        script=script,
-        style_hash=_allowed(style),
-        script_hash=_allowed(script),
+    pieces = render(
+        "deid.report",
+        "page.html.j2",
+        script="page.js",
         sentence=first_sentence(total),
         last=last_line(summary),
         total=total,
@@ -162,4 +135,4 @@ def write_html(
         attributes=listed,
         flagged=flagged(listed),
     )
-    write_text(path, stream)
+    write_text(path, pieces)
