@@ -7,6 +7,8 @@ import sys
 import typer
 
 from deid import __version__
+from deid.cli.attackers import attackers
+from deid.cli.audit import audit
 from deid.cli.embed import embed
 from deid.cli.evaluate import evaluate
 from deid.cli.key import app as key
@@ -25,6 +27,8 @@ app = typer.Typer(
 )
 app.command()(scrub)
 app.add_typer(key, name="key")
+app.command()(audit)
+app.command()(attackers)
 app.command()(evaluate)
 app.command()(embed)
 app.command("train-unet")(train_unet)

@@ -114,6 +114,7 @@ def gallery(
     records: Sequence[Record],
     *,
     queries: NDArray[np.floating] | None = None,
+    copies: bool = False,
 ) -> Gallery:
     """Score every query against every person (see the module's text for the rules).
 
@@ -124,6 +125,8 @@ def gallery(
     queries
         ``(n, d)``, one row a record: the same images as they are searched with (protected ones,
         say); `embeddings` where none are given.
+    copies
+        Every image is a query, and its own score is that to the very image that it was made from.
     """
     rows = normalised(embeddings)
     asked = rows if queries is None else normalised(queries)
@@ -137,24 +140,45 @@ def gallery(
     owner = np.zeros(len(sums), dtype=np.intp)
     owner[subject] = patient
     units_of = np.bincount(np.unique(np.stack([subject, unit]), axis=1)[0], minlength=len(sums))
-    query = np.flatnonzero(units_of[subject] > 1)
+    query = np.flatnonzero((units_of[subject] > 1) | copies)
     # A person without the query's own unit: what is left of the sum.
-    rest = normalised(sums[subject[query]] - unit_sums[unit[query]])
+    rest = rows if copies else normalised(sums[subject[query]] - unit_sums[unit[query]])
     impostors = asked[query] @ normalised(sums).T
     impostors[patient[query][:, None] == owner[None, :]] = np.nan
     own = np.einsum("qd,qd->q", asked[query], rest)
     return Gallery(query, patient[query], own, impostors)
 
 
-def pairs(embeddings: NDArray[np.floating], records: Sequence[Record]) -> Pairs:
-    """All pairs of images: mated ones weigh 1 a patient, impostor ones 1 a pair of patients."""
+def pairs(
+    embeddings: NDArray[np.floating],
+    records: Sequence[Record],
+    *,
+    queries: NDArray[np.floating] | None = None,
+    copies: bool = False,
+) -> Pairs:
+    """All pairs of images: mated ones weigh 1 a patient, impostor ones 1 a pair of patients.
+
+    Parameters
+    ----------
+    embeddings
+        ``(n, d)``, one row a record.
+    queries
+        ``(n, d)``: the same images as they are searched with, as for `gallery`. Pairs are ordered
+        then: each query against each image.
+    copies
+        The mate of a query is the very image that it was made from, and no other.
+    """
     rows = normalised(embeddings)
+    asked = rows if queries is None else normalised(queries)
     patient = _numbers([record.person for record in records])
     subject = _numbers([(record.person, record.subject) for record in records])
     unit = _numbers([(record.person, record.subject, record.unit) for record in records])
-    first, second = np.triu_indices(len(rows), 1)
-    scores = (rows @ rows.T)[first, second]
+    everything = np.ones((len(rows), len(rows)), dtype=bool)
+    first, second = np.nonzero(np.triu(everything, 1) if queries is None else everything)
+    scores = (asked @ rows.T)[first, second]
     mates = (subject[first] == subject[second]) & (unit[first] != unit[second])
+    if copies:
+        mates = first == second
     others = patient[first] != patient[second]
     of = patient[first[mates]]
     left, right = patient[first[others]], patient[second[others]]

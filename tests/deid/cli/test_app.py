@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
     "scrub",
     "key",
+    "audit",
+    "attackers",
     "evaluate",
     "embed",
     "train-unet",

@@ -185,3 +185,23 @@ def test_rank_one_of_the_figures_is_that_of_the_gallery() -> None:
     found = figures(embeddings, records)
     assert found is not None
     assert found.rank1.value == pytest.approx(found_within(searched.own, searched.impostors).mean())
+
+
+def test_pairs_of_two_forms_are_those_of_each_query_with_each_image() -> None:
+    embeddings, records = people(6, 2, 1.0)
+    queries = embeddings + np.random.default_rng(1).normal(size=embeddings.shape)
+    found = pairs(embeddings, records, queries=queries)
+    slow = {
+        (i, j): cosine(queries[i], embeddings[j])
+        for i in range(len(records))
+        for j in range(len(records))
+    }
+    mated = [s for (i, j), s in slow.items() if i // 2 == j // 2 and i != j]
+    impostor = [s for (i, j), s in slow.items() if i // 2 != j // 2]
+    assert sorted(found.mated) == pytest.approx(sorted(mated))
+    assert sorted(found.impostor) == pytest.approx(sorted(impostor))
+    copies = pairs(embeddings, records, queries=queries, copies=True)
+    assert sorted(copies.mated) == pytest.approx(sorted(slow[i, i] for i in range(len(records))))
+    searched = gallery(embeddings, records, queries=queries, copies=True)
+    assert searched.own == pytest.approx([slow[i, i] for i in range(len(records))])
+    assert (~np.isnan(searched.impostors)).sum(axis=1).tolist() == [5] * len(records)

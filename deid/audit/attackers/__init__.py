@@ -1,0 +1,23 @@
+"""Attackers, one file each: what a picture tells each of them, and how it learns to match.
+
+To add one: a module here with a function under `attacker`, and its name in the import below.
+Listing them imports no network; building one does.
+"""
+
+from __future__ import annotations
+
+from deid.audit.attackers import findings, mami, outline, pixels, texture, whiten
+from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry, named
+
+__all__ = [
+    "ATTACKERS",
+    "Attacker",
+    "Entry",
+    "findings",
+    "mami",
+    "named",
+    "outline",
+    "pixels",
+    "texture",
+    "whiten",
+]

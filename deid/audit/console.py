@@ -1,0 +1,87 @@
+"""An audit on the console: a sentence, a table a source, and what was not tested."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deid.audit.words import first_sentence, headline, last_line
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr for as long as the audit runs, with the time that is left."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, Any] = {}
+
+    def told(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total)
+        bar.update(tasks[what], completed=done, total=total)
+
+    with bar:
+        yield told
+
+
+def show(record: Mapping[str, Any]) -> None:
+    """Print an audit's record."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(first_sentence(record), markup=False)
+    for name, source in record["sources"].items():
+        console.print(_table(name, source))
+        for line in _notes(name, source):
+            console.print(line, markup=False)
+    console.print(last_line(record), markup=False)
+
+
+def _table(name: str, source: Mapping[str, Any]) -> Table:
+    title = f"{name} ({source['kind']}): figure (95 % interval over patients)"
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    for column in ("linkage", "attacker", "AUC", "rank-1", "patients"):
+        table.add_column(column, no_wrap=True)
+    for linkage, linked in source["linkages"].items():
+        for basis, found in linked.items():
+            labels = iter((linkage, basis if linkage != "original" else ""))
+            for attacker, figures in found["attackers"].items():
+                rank1 = figures["rank1"]
+                people = f"{figures['patients']} of {rank1['gallery']}"
+                texts = (_text(figures["auc"]), _text(rank1), people)
+                table.add_row(next(labels, ""), attacker, *texts)
+                chance = f"{rank1['chance']:.3f}"
+            if found["attackers"]:
+                table.add_row(next(labels, ""), "chance", "0.500", chance, end_section=True)
+    return table
+
+
+def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
+    found = headline(source)
+    if "undecidable" in found:
+        yield f"{name}: not decidable with this data: {found['undecidable']}."
+    elif found["control"] is not None:
+        yield (
+            f"{name}: findings and outline alone find {100 * found['control']:.1f} of 100; "
+            f"the images add {100 * (found['added'] or 0.0):.1f} of the other 100."
+        )
+    for reason, count in source["excluded"].items():
+        if count:
+            yield f"{name}: {count} of {source['images']} images left out: {reason}."
+    yield f"{name}: attackers that learn learn from {source['learns_from']}."
+
+
+def _text(figure: Mapping[str, Any]) -> str:
+    return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f})"

@@ -1,0 +1,172 @@
+"""The figures of one attacker on one linkage, in the words of Opinion 05/2014."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.audit.linkages import Linkage
+from mami_core.data import Record
+from mami_core.evaluation import Estimate, gallery, linkability, pairs, patient_mean
+from mami_core.evaluation.folds import verification_of_folds
+from mami_core.evaluation.protocol import Gallery, Pairs, pooled, usable
+from mami_core.evaluation.singling_out import guess, most_people, singling_out
+
+Array = NDArray[np.float64]
+
+#: Sizes of gallery at which curves are drawn, as far as the data holds so many people.
+PEOPLE = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+#: Cosines are equal from here on: what rounding does must not order equal pictures.
+DIGITS = 9
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one fit says of the people that it is tested on.
+
+    Attributes
+    ----------
+    people
+        Names of the queries' patients, ``(q,)``.
+    """
+
+    search: Gallery
+    compared: Pairs
+    people: NDArray[np.str_]
+
+    @property
+    def size(self) -> int:
+        """The most people that every query can be searched among, its own person included."""
+        return int((~np.isnan(self.search.impostors)).sum(axis=1).min()) + 1
+
+
+def score(
+    query: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    records: Sequence[Record],
+    linkage: Linkage,
+) -> Scores | None:
+    """Compare embeddings ``(n, d)`` of both forms of the tested images.
+
+    Returns
+    -------
+    None where nobody has an image to be found, or nobody else is there.
+    """
+    keep = usable(records)
+    if not keep.size:
+        return None
+    some = [records[index] for index in keep]
+    asked, kept = pooled(np.asarray(query)[keep], some)
+    held, _ = pooled(np.asarray(reference)[keep], some)
+    same = linkage.roles[0] == linkage.roles[1]
+    searched = gallery(held, kept, queries=asked, copies=linkage.copies)
+    if not searched.own.size or searched.size < 2:
+        return None
+    compared = pairs(held, kept, queries=None if same else asked, copies=linkage.copies)
+    order = np.argsort(compared.impostor.round(DIGITS), kind="stable")
+    return Scores(
+        replace(
+            searched,
+            own=searched.own.round(DIGITS),
+            impostors=searched.impostors.round(DIGITS),
+        ),
+        replace(
+            compared,
+            mated=compared.mated.round(DIGITS),
+            impostor=compared.impostor.round(DIGITS)[order],
+        ),
+        np.array(["/".join(kept[index].person) for index in searched.query]),
+    )
+
+
+def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dict[str, Any]:
+    """AUC, rank-1, linkability and singling out, each patient weighing the same.
+
+    Parameters
+    ----------
+    folds
+        One a fit; figures are of people who are searched within a fold.
+    gallery_size
+        N of the headline; by default all people that the data holds.
+    seed
+        Of the draws of `singling_out`.
+
+    Returns
+    -------
+    ``auc``; ``rank1`` at the largest gallery, with ``gallery`` and ``chance``; ``linkability`` and
+    ``singling_out``, a list over the number of people ``n`` with ``guess`` beside each;
+    ``patients`` with a mate; ``asked``: `linkability` at `gallery_size`, or why there is none.
+    """
+    size = min(fold.size for fold in folds)
+    people = np.concatenate([fold.people for fold in folds])
+    _, patient = np.unique(people, return_inverse=True)
+    sizes = sorted({count for count in PEOPLE if count < size} | {size})
+    wanted = size if gallery_size is None else gallery_size
+    apart = [n for n in PEOPLE if n <= most_people(size - 1)]
+    asked: dict[str, Any] = {
+        "n": wanted,
+        "undecidable": f"the data holds {size} people to search among, and {wanted} were asked for",
+    }
+    if wanted <= size:
+        asked = _point(wanted, found_first(folds, wanted), patient, 1.0 / wanted)
+    return {
+        "auc": verification_of_folds([fold.compared for fold in folds]).as_dict(),
+        "rank1": patient_mean(found_first(folds, size), patient).as_dict()
+        | {"gallery": size, "chance": 1.0 / size},
+        "linkability": [_point(n, found_first(folds, n), patient, 1.0 / n) for n in sizes],
+        "singling_out": [_point(n, _isolated(folds, n, seed), patient, guess(n)) for n in apart],
+        "patients": int(patient.max(initial=-1)) + 1,
+        "asked": asked,
+    }
+
+
+def found_first(folds: Sequence[Scores], people: int) -> Array:
+    """Of each query: the probability that its person comes first among `people`."""
+    return np.concatenate(
+        [linkability(fold.search.own, fold.search.impostors, people) for fold in folds]
+    )
+
+
+def by_patient(values: Array, people: NDArray[np.str_]) -> dict[str, float]:
+    """Each patient's own mean."""
+    names, index = np.unique(people, return_inverse=True)
+    means = np.bincount(index, weights=values) / np.bincount(index)
+    return dict(zip(names.tolist(), means.tolist(), strict=True))
+
+
+def _isolated(folds: Sequence[Scores], people: int, seed: int) -> Array:
+    return np.concatenate(
+        [singling_out(fold.search.own, fold.search.impostors, people, seed=seed) for fold in folds]
+    )
+
+
+def _point(
+    people: int, values: Array, patient: NDArray[np.intp], by_guess: float
+) -> dict[str, Any]:
+    return {"n": people, **patient_mean(values, patient).as_dict(), "guess": by_guess}
+
+
+def largest(found: Sequence[Array], *, resamples: int = 1000, seed: int = 0) -> Estimate:
+    """The largest mean over attackers, with the maximum taken inside every resample of patients.
+
+    Parameters
+    ----------
+    found
+        Per attacker, each patient's proportion ``(p,)``, the same patients in the same order.
+
+    Returns
+    -------
+    Its interval is the wider of the bootstrap's and Wilson's of the attacker that is largest: near
+    0 and 1 no resample differs.
+    """
+    table = np.stack(list(found))
+    patients = table.shape[1]
+    best = patient_mean(table[table.mean(axis=1).argmax()], np.arange(patients))
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(patients, np.full(patients, 1.0 / patients), size=resamples)
+    low, high = np.quantile((table @ drawn.T / patients).max(axis=0), [0.025, 0.975])
+    return replace(best, low=float(min(low, best.low)), high=float(max(high, best.high)))

@@ -1,0 +1,44 @@
+"""Who is compared with whom: the linkages of the audit (DESIGN, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: The images as they are, as the release holds them, and as another release would hold them.
+ORIGINAL, PROTECTED, SECOND = "original", "protected", "second"
+
+
+@dataclass(frozen=True)
+class Linkage:
+    """A query in one form searched among people in another.
+
+    Attributes
+    ----------
+    question
+        What it answers.
+    copies
+        Whether the very original is looked for, and not another visit of the person.
+    """
+
+    name: str
+    query: str
+    gallery: str
+    question: str
+    copies: bool = False
+
+    @property
+    def roles(self) -> tuple[str, str]:
+        """The forms of query and gallery."""
+        return self.query, self.gallery
+
+
+LINKAGES = {
+    linkage.name: linkage
+    for linkage in (
+        Linkage("original", ORIGINAL, ORIGINAL, "how exposed are the images now?"),
+        Linkage("outer", PROTECTED, ORIGINAL, "does an archive of originals name the release?"),
+        Linkage("reverse", ORIGINAL, PROTECTED, "is this person in the release?"),
+        Linkage("inner", PROTECTED, SECOND, "do two releases link?"),
+        Linkage("copy", PROTECTED, ORIGINAL, "the attacker already holds the image", copies=True),
+    )
+}

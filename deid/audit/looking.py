@@ -1,0 +1,57 @@
+"""One pass over the pictures: what every attacker sees in every form of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.audit.attackers.registry import Attacker
+from mami_core.data import Dataset, square
+from mami_core.evaluation.embed import HELD
+
+Picture = NDArray[np.float32]
+
+#: Row of the data set and its picture -> the picture in another form.
+Form = Callable[[int, Picture], Picture]
+
+#: What is told of the progress: how many more pictures are done.
+Told = Callable[[int], None]
+
+
+def look(
+    dataset: Dataset,
+    rows: Sequence[int],
+    attackers: Mapping[str, Attacker],
+    forms: Mapping[str, Form],
+    told: Told = lambda _: None,
+) -> dict[tuple[str, str], NDArray[np.float32]]:
+    """Features by attacker and form, ``(rows, d)`` each.
+
+    A picture is decoded once, and few are held at a time: memory does not grow with the data set.
+    """
+    parts: dict[tuple[str, str], list[NDArray[np.float32]]] = {
+        (name, form): [] for name in attackers for form in forms
+    }
+    for start in range(0, len(rows), HELD):
+        held = rows[start : start + HELD]
+        pictures = [(row, dataset.picture(row)) for row in held]
+        for form, change in forms.items():
+            changed = [change(row, picture) for row, picture in pictures]
+            squares = {
+                size: _squares(changed, size) for size in {one.size for one in attackers.values()}
+            }
+            for name, attacker in attackers.items():
+                parts[name, form].append(attacker.embed(squares[attacker.size]))
+        told(len(held))
+    return {key: np.concatenate(found) for key, found in parts.items()}
+
+
+def unchanged(row: int, picture: Picture) -> Picture:
+    """The form of originals."""
+    return picture
+
+
+def _squares(pictures: Sequence[Picture], size: int) -> NDArray[np.uint8]:
+    return np.stack([np.rint(square(one, size) * 255.0).astype(np.uint8) for one in pictures])

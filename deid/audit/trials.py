@@ -1,0 +1,86 @@
+"""Who teaches an attacker, and whom it is tested on: never the same patients."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.audit.matching import PARTS, part_of
+from mami_core.data import Dataset, Record
+from mami_core.evaluation.protocol import usable
+from mami_core.evaluation.yardsticks import FEWEST, AbsentError, fit_on
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Rows of one source: of the attacker's own images, and of the tested ones."""
+
+    own: NDArray[np.intp]
+    tested: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a source is tested.
+
+    Attributes
+    ----------
+    tested
+        Rows of the split.
+    trials
+        Of an attacker that learns; none where too few patients could teach it.
+    basis
+        What it learns from, or why it can not, in words.
+    """
+
+    tested: NDArray[np.intp]
+    trials: tuple[Trial, ...]
+    basis: str
+
+
+def plan(source: Dataset, split: str) -> Plan:
+    """Divide one source: `train` teaches, else the split itself over five parts of its patients.
+
+    Parameters
+    ----------
+    source
+        All splits of it.
+    """
+    records = source.records
+    tested = rows_where([record.split == split for record in records])
+    if split != "train":
+        try:
+            teachers = {record.person for record in fit_on(source).records}
+        except AbsentError:
+            pass
+        else:
+            own = rows_where([r.split == "train" and r.person in teachers for r in records])
+            return Plan(tested, (Trial(own, tested),), f"{len(teachers)} people of 'train'")
+    part = np.array([part_of(records[index]) for index in tested])
+    trials = tuple(
+        Trial(tested[part != number], tested[part == number])
+        for number in range(PARTS)
+        if (part == number).any()
+    )
+    several = min((_with_several([records[i] for i in t.own]) for t in trials), default=0)
+    if several < FEWEST:
+        return Plan(
+            tested,
+            (),
+            f"{several} people with several images could teach it, and it takes {FEWEST}",
+        )
+    return Plan(tested, trials, f"cross-fitted over {len(trials)} parts of the tested patients")
+
+
+def rows_where(chosen: Sequence[bool]) -> NDArray[np.intp]:
+    """Numbers of the rows that are chosen."""
+    return np.flatnonzero(np.array(chosen, dtype=bool))
+
+
+def _with_several(records: Sequence[Record]) -> int:
+    sure = Counter(records[index].person for index in usable(records))
+    return sum(count > 1 for count in sure.values())

@@ -1,0 +1,104 @@
+"""An audit in sentences: the first says what was found, the last what was not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: What another image of a person is. Only the first two are a sentence about other visits.
+MATES = {
+    "visit": "another visit",
+    "study": "another study",
+    "same_eye": "another photo of the same eye",
+    "bilateral": "the other eye",
+    "place": "another place of the same scan",
+    "slice": "another part of the same scan",
+}
+
+OVERSTATES = "fixed only, overstates protection"
+
+
+def first_sentence(record: Mapping[str, Any]) -> str:
+    """What was found in the source where most was, or why nothing can be said."""
+    said = {
+        name: headline(source) for name, source in record["sources"].items() if source["linkages"]
+    }
+    decided = {name: found for name, found in said.items() if "value" in found}
+    if not decided:
+        reasons = [f"{name}: {found['undecidable']}" for name, found in said.items()]
+        return f"Not decidable with this data: {'; '.join(reasons) or 'nobody has a mate'}."
+    name = max(decided, key=lambda one: decided[one]["value"])
+    return sentence(record["sources"][name], name, decided[name])
+
+
+def sentence(source: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> str:
+    """``At least X of 100 patients (a to b) were picked out of N people; a guess finds Y.``"""
+    value, low, high = (_of_100(found[key]) for key in ("value", "low", "high"))
+    mate = " or ".join(MATES.get(kind, kind) for kind in source["kind"].split("|"))
+    return (
+        f"At least {value} of 100 patients ({low} to {high}) were picked out of {found['n']} "
+        f"people; a guess finds {_of_100(found['guess'])}. ({name}, by {mate}: "
+        f"{found['linkage']}, {found['attacker']}{_caveat(found)})"
+    )
+
+
+def headline(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The linkage that finds most people, adaptive where there is one; copies are no claim."""
+    if not source["decidable"]:
+        return {
+            "undecidable": f"{source['patients']} patients have another image to be found by, "
+            "and a claim takes 30"
+        }
+    candidates = []
+    for name, linked in source["linkages"].items():
+        if name == "copy" or (name == "original" and len(source["linkages"]) > 1):
+            continue
+        for basis, found in linked.items():
+            if found["largest"]:
+                candidates.append({"linkage": name, "basis": basis, **found["largest"]})
+    decided = [one for one in candidates if "value" in one]
+    if decided:
+        return max(decided, key=lambda one: one["value"])
+    return candidates[0] if candidates else {"undecidable": "no attacker could be run"}
+
+
+def not_tested(record: Mapping[str, Any]) -> list[str]:
+    """What no figure of this audit speaks about."""
+    linkages = {name for source in record["sources"].values() for name in source["linkages"]}
+    adaptive = any(
+        "adaptive" in linked
+        for source in record["sources"].values()
+        for linked in source["linkages"].values()
+    )
+    gaps = []
+    if not linkages - {"original"}:
+        gaps.append("any protection (no --remover, --protected or --pairs)")
+    elif not adaptive:
+        gaps.append(f"attackers that adapt to the edit ({OVERSTATES})")
+    missing: dict[str, list[str]] = {}
+    for source in record["sources"].values():
+        for name, reason in source["absent"].items():
+            missing.setdefault(f"{name} ({reason})", [])
+    gaps += list(missing)
+    gaps.append("attackers whose network is trained on images like these: every figure is a least")
+    if linkages - {"original"}:
+        gaps.append("reversal of the edit, galleries that mix originals with protected images")
+    gaps.append("what headers and kept attributes give away")
+    gaps.append("an attacker who pools several images of the query's person")
+    return gaps
+
+
+def last_line(record: Mapping[str, Any]) -> str:
+    """``Not tested: ...``"""
+    return f"Not tested: {'; '.join(record['not_tested'])}."
+
+
+def _caveat(found: Mapping[str, Any]) -> str:
+    return (
+        "" if found["linkage"] == "original" or found["basis"] == "adaptive" else f"; {OVERSTATES}"
+    )
+
+
+def _of_100(share: float) -> str:
+    """A share as a number of 100, with a digit more where it is small."""
+    return f"{100 * share:.0f}" if share >= 0.095 else f"{100 * share:.1f}"

@@ -1,0 +1,20 @@
+"""``deid attackers``: whom an audit can send against a data set."""
+
+from __future__ import annotations
+
+
+def attackers() -> None:
+    """List the attackers of `deid audit`, and what each needs."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from deid.audit.attackers import ATTACKERS
+
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("attacker", "what it sees", "needs"):
+        table.add_column(column)
+    for entry in ATTACKERS.values():
+        floor = " (a floor: what every usable copy keeps)" if entry.floor else ""
+        table.add_row(entry.name, entry.summary + floor, entry.needs)
+    Console().print(table)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deid.audit.figures import figures, largest, score
+from deid.audit.linkages import LINKAGES
+from mami_core.data import Record
+
+
+def records(people: int, visits: int = 2) -> list[Record]:
+    return [
+        Record("", str(p), "set", subject=str(p), unit=str(v))
+        for p in range(people)
+        for v in range(visits)
+    ]
+
+
+def test_a_copy_is_found_among_originals_and_equal_pictures_tie() -> None:
+    some = records(20)
+    rows = np.random.default_rng(0).normal(size=(40, 8))
+    same = score(rows, rows, some, LINKAGES["copy"])
+    assert same is not None
+    found = figures([same], None, 0)
+    assert (found["rank1"]["value"], found["auc"]["value"]) == (1.0, 1.0)
+    assert found["patients"] == 20
+    # The same picture for everybody, up to what rounding leaves of it.
+    constant = np.ones((40, 8)) * (1 + 1e-15 * np.arange(40)[:, None])
+    for name in ("outer", "inner", "copy", "reverse"):
+        tied = score(constant, rows, some, LINKAGES[name])
+        assert tied is not None
+        twice = score(constant, constant, some, LINKAGES[name])
+        assert twice is not None
+        found = figures([twice], None, 0)
+        assert found["auc"]["value"] == pytest.approx(0.5)
+        assert found["rank1"]["value"] == pytest.approx(1 / 20)
+
+
+def test_the_outer_linkage_of_a_release_that_changed_nothing_is_that_of_the_originals() -> None:
+    some = records(25)
+    rows = np.repeat(np.random.default_rng(0).normal(size=(25, 6)), 2, axis=0)
+    rows += np.random.default_rng(1).normal(size=rows.shape)
+    found = {
+        name: figures([scored], None, 0)
+        for name in ("original", "outer", "reverse", "inner")
+        if (scored := score(rows, rows, some, LINKAGES[name]))
+    }
+    for name in ("outer", "reverse", "inner"):
+        assert found[name]["rank1"] == found["original"]["rank1"]
+        assert found[name]["auc"]["value"] == pytest.approx(found["original"]["auc"]["value"])
+        assert found[name]["singling_out"] == found["original"]["singling_out"]
+
+
+def test_the_largest_of_many_that_guess_is_not_far_above_its_interval() -> None:
+    """Hand-worked: 0, 1 and 1/2 of two patients; the larger mean wins, its interval is Wilson's."""
+    found = largest([np.array([0.0, 0.5]), np.array([1.0, 0.5])])
+    assert found.value == 0.75
+    assert found.low < 0.5
+    assert found.high == 1.0 or found.high > 0.98
+
+
+def test_a_fold_scores_its_own_people_alone() -> None:
+    """Two folds in which everybody is found are both 1, however their scores lie."""
+    some = records(4)
+    rows = np.repeat(np.eye(4), 2, axis=0)
+    first = score(rows, rows, some, LINKAGES["original"])
+    second = score(rows + 10.0, rows + 10.0, some, LINKAGES["original"])
+    assert first is not None
+    assert second is not None
+    found = figures([first, second], None, 0)
+    assert found["rank1"]["gallery"] == 4
+    assert found["rank1"]["value"] == 1.0
+    assert found["auc"]["value"] == 1.0

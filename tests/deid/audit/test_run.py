@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deid.audit import AuditError, Options, audit
+from deid.audit.words import first_sentence, last_line
+from mami_core.data import open_dataset
+from mami_core.evaluation import by_source, pixel_floor
+
+People = Callable[..., Path]
+LIGHT = ("pixels", "outline")
+
+
+def run(folder: Path, **options: object) -> dict:
+    return audit(open_dataset(folder), Options(**({"attackers": LIGHT} | options)))  # type: ignore[arg-type]
+
+
+def attackers(record: dict, linkage: str = "original", basis: str = "fixed") -> dict:
+    return record["sources"]["demo"]["linkages"][linkage][basis]["attackers"]
+
+
+def test_people_whom_anybody_would_find_are_found_and_the_first_sentence_says_so(
+    people: People,
+) -> None:
+    record = run(people(val=32, train=12))
+    for found in attackers(record).values():
+        assert found["rank1"]["value"] == 1.0
+        assert found["rank1"]["gallery"] == 32
+        assert found["patients"] == 32
+    assert first_sentence(record).startswith("At least 100 of 100 patients (8")
+    assert "out of 32 people; a guess finds 3.1." in first_sentence(record)
+    assert last_line(record).startswith("Not tested: any protection")
+
+
+def test_noise_is_found_at_chance(people: People) -> None:
+    record = run(people(val=40, train=12, noise=1e6))
+    for found in attackers(record).values():
+        # Two attackers at 95 %: 3.5 of the interval's 2 spreads would be a family of 20.
+        assert abs(found["auc"]["value"] - 0.5) < 0.15
+        assert found["rank1"]["low"] <= 1 / 40
+        alone = next(point for point in found["singling_out"] if point["n"] == 10)
+        assert alone["value"] < 0.6
+
+
+def test_pixels_are_scored_as_the_floor_of_evaluate(people: People) -> None:
+    folder = people(val=12, noise=150.0)
+    part = open_dataset(folder)
+    floor = by_source(part.records, lambda members: pixel_floor(part)[members])["demo"]
+    found = attackers(run(folder, attackers=("pixels",)))["pixels"]
+    assert found["auc"]["value"] == pytest.approx(floor.auc.value, abs=1e-9)
+    assert found["rank1"]["value"] == pytest.approx(floor.rank1.value, abs=1e-9)
+
+
+def test_without_train_an_attacker_learns_from_the_other_parts_and_never_from_whom_it_is_tested_on(
+    people: People,
+) -> None:
+    record = run(people(val=40))
+    found = attackers(record)["outline"]
+    assert record["sources"]["demo"]["learns_from"].startswith("cross-fitted over 5 parts")
+    assert found["patients"] == 40
+    assert found["rank1"]["gallery"] < 15
+    assert found["rank1"]["value"] > 0.9
+
+
+def test_an_attacker_that_can_not_learn_is_absent_and_the_last_line_says_so(
+    people: People,
+) -> None:
+    record = run(people(val=6))
+    assert set(attackers(record)) == {"pixels"}
+    assert set(record["sources"]["demo"]["absent"]) == {"outline"}
+    assert "outline (" in last_line(record)
+
+
+def test_few_patients_carry_no_claim(people: People) -> None:
+    record = run(people(val=29, train=12))
+    assert first_sentence(record).startswith("Not decidable with this data: demo: 29 patients")
+    assert attackers(record)["pixels"]["rank1"]["patients"] == 29
+
+
+def test_more_people_than_the_data_holds_are_no_number(people: People) -> None:
+    record = run(people(val=31, train=12), gallery_size=1000)
+    largest = record["sources"]["demo"]["linkages"]["original"]["fixed"]["largest"]
+    assert "value" not in largest
+    assert first_sentence(record).startswith("Not decidable with this data")
+    assert "31 people" in first_sentence(record)
+    assert "value" not in attackers(record)["pixels"]["asked"]
+
+
+def test_equal_seeds_give_equal_records(people: People) -> None:
+    folder = people(val=12, noise=100.0)
+    assert run(folder, seed=3) == run(folder, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"attackers": ("nobody",)}, "no such attacker"), ({"split": "test"}, "no images in split")],
+)
+def test_what_can_not_be_audited_is_one_line(
+    people: People, options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(AuditError, match=words) as caught:
+        run(people(val=4), **options)
+    assert "\n" not in str(caught.value)
+    assert "nobody" not in str(caught.value)
+
+
+def test_nobody_with_a_mate_is_said(people: People) -> None:
+    record = run(people(val=5, visits=1))
+    assert record["sources"]["demo"]["patients"] == 0
+    assert first_sentence(record).startswith("Not decidable")
+    assert np.isfinite(record["sources"]["demo"]["images"])

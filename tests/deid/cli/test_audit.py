@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from deid.cli.attackers import attackers
+from deid.cli.audit import audit
+
+People = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def app() -> Typer:
+    app = Typer()
+    app.command()(audit)
+    app.command()(attackers)
+    return app
+
+
+def test_the_console_begins_with_what_was_found_and_ends_with_what_was_not_tested(
+    app: Typer, people: People
+) -> None:
+    folder = people(val=31, train=12)
+    done = CliRunner().invoke(app, ["audit", str(folder), "--attacker=pixels,outline"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("At least 100 of 100 patients")
+    assert lines[-1].startswith("Not tested: ")
+    table = [line for line in lines[1:] if "pixels" in line or "chance" in line]
+    assert any("31 of 31" in line for line in table)
+    assert any("0.032" in line for line in table)
+    assert max(len(line) for line in table) <= 80
+    assert str(folder) not in done.output
+
+
+def test_json_is_one_object_with_a_schema(app: Typer, people: People) -> None:
+    call = ["audit", str(people(val=31)), "--attacker=pixels", "--json", "--gallery-size=20"]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert record["schema"] == 1
+    found = record["sources"]["demo"]["linkages"]["original"]["fixed"]["attackers"]["pixels"]
+    assert (found["asked"]["n"], found["asked"]["guess"]) == (20, 0.05)
+    assert [point["n"] for point in found["linkability"]] == [2, 5, 10, 20, 31]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--attacker=somebody"], "no such attacker; there are: "),
+        (["--split=test"], "no images in split 'test'"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    app: Typer, people: People, arguments: list[str], words: str
+) -> None:
+    folder = people(val=3)
+    done = CliRunner().invoke(app, ["audit", str(folder), "--attacker=pixels", *arguments])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("deid audit: ")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert str(folder) not in done.output
+
+
+def test_attackers_are_listed_without_torch() -> None:
+    code = (
+        "import sys, typer, typer.testing; from deid.cli.attackers import attackers;"
+        "app = typer.Typer(); app.command()(attackers);"
+        "done = typer.testing.CliRunner().invoke(app, []); assert done.exit_code == 0;"
+        "assert 'mami_tiny' in done.output and 'whiten' in done.output, done.output;"
+        "print(sorted({'torch', 'pydicom', 'timm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

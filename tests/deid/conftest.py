@@ -1,0 +1,37 @@
+"""Small data sets in which it is known who can be found."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+People = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> People:
+    """A folder with so many people a split: a coarse pattern a person, and `noise` a visit."""
+
+    def make(*, noise: float = 8.0, visits: int = 2, **splits: int) -> Path:
+        folder = tmp_path_factory.mktemp("people")
+        generator = np.random.default_rng(0)
+        with (folder / "manifest.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["file", "patient", "source", "modality", "visit", "split"])
+            for split, count in splits.items():
+                for person in range(count):
+                    pattern = generator.uniform(0, 255, (8, 8))
+                    for visit in range(visits):
+                        seen = np.clip(pattern + generator.normal(0, noise, (8, 8)), 0, 255)
+                        name = f"{split}{person}_{visit}.png"
+                        picture = Image.fromarray(seen.astype(np.uint8))
+                        picture.resize((40, 36), Image.Resampling.BICUBIC).save(folder / name)
+                        writer.writerow([name, f"{split}{person}", "demo", "DX", visit, split])
+        return folder
+
+    return make
