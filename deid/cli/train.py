@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -32,6 +33,14 @@ Where = Annotated[Device, typer.Option("--device", help="Where to train.")]
 Init = Annotated[str, typer.Option(help="`imagenet`, `none`, or weights to start from.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the training in --output.")]
 
+
+class Preset(StrEnum):
+    """Keys of `mami_core.training.recipe.PRESETS`."""
+
+    small = "small"
+    paper = "paper"
+
+
 #: Where neither --max-minutes nor --steps is given.
 DEFAULT_MINUTES = 30.0
 
@@ -40,17 +49,77 @@ def train_mami(
     data: Data,
     root: Root = None,
     output: Output = None,
+    preset: Annotated[
+        Preset, typer.Option(help="`small`: little data, one machine. `paper`: its ViT-B/16.")
+    ] = Preset.small,
     max_minutes: Minutes = None,
     steps: Steps = None,
-    batch_size: Batch = 18,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=2, help="People a step.", show_default="by the preset"),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=32, help="Side of the pictures, a multiple of 32.", show_default="224"),
+    ] = None,
+    guide: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MODALITY=NETWORK that teaches medicine: mfm_tiny, a file of train-mfm, or "
+            "timm:NAME[=FILE]; `none` for none; repeatable.",
+            show_default="mfm_tiny for xray and fundus",
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Where = Device.auto,
-    init: Init = "imagenet",
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="`imagenet`, `clip[=FILE]`, `none`, or weights to start from.",
+            show_default="by the preset",
+        ),
+    ] = None,
     resume: Resume = False,
 ) -> None:
     """Train the identity encoder (MaMI) on the `train` split."""
-    options = {"batch": batch_size, "seed": seed, "init": init, "resume": resume}
+    from dataclasses import replace
+
+    from mami_core.models.encoder import SIZES
+    from mami_core.training.recipe import PRESETS
+
+    recipe = PRESETS[preset.value]
+    if batch_size is not None:
+        recipe = replace(recipe, people=batch_size)
+    if init is not None:
+        recipe = replace(recipe, init=init)
+    options: dict[str, Any] = {"seed": seed, "resume": resume}
+    if guide is not None:
+        options["guides"] = _guides(guide)
+    if image_size is not None:
+        if image_size % 32:
+            _refuse("--image-size is a multiple of 32")
+        options["config"] = replace(SIZES[recipe.size], image=image_size)
+    options["recipe"] = recipe
+    if max_minutes is None and steps is None:
+        steps = recipe.steps
     _run("train_mami", data, root, output, (max_minutes, steps), device, options)
+
+
+def _guides(given: list[str]) -> dict[str, str]:
+    if given == ["none"]:
+        return {}
+    found = {}
+    for word in given:
+        modality, mark, network = word.partition("=")
+        if not mark or not network:
+            _refuse("--guide is MODALITY=NETWORK, or none")
+        found[modality] = network
+    return found
+
+
+def _refuse(line: str) -> NoReturn:
+    typer.echo(f"deid: {line}", err=True)
+    raise typer.Exit(2)
 
 
 def train_mfm(
@@ -124,6 +193,5 @@ def _run(
             sets, folder, max_minutes=minutes, steps=steps, device=where, **options
         )
     except (DatasetError, DeviceError, training.TrainingError, WeightsError) as error:
-        typer.echo(f"deid: {error}", err=True)
-        raise typer.Exit(2) from None
+        _refuse(str(error))
     typer.echo(f"weights: {path.name}, log: {training.LOG}")

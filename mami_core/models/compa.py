@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 PATCH = 16
+CONTEXTS = ("codebook", "free", "discrete")
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Factors:
     down: Tensor
     up: Tensor
 
-    def update(self, tokens: Tensor) -> Tensor:
-        """``(B, N, in)`` to the ``(B, N, out)`` that is added to the layer's own output."""
-        return (tokens @ self.down.transpose(1, 2)) @ self.up
+    def added(self, output: Tensor, tokens: Tensor) -> Tensor:
+        """A layer's own output ``(B, N, out)`` for `tokens` ``(B, N, in)``, updated."""
+        return torch.baddbmm(output, tokens @ self.down.transpose(1, 2), self.up)
 
 
 class GroupedLinear(nn.Module):
@@ -63,10 +64,16 @@ class ModalityContext(nn.Module):
         Width of the contexts and of M.
     bases
         L, the number of pseudo modalities.
+    kind
+        One of `CONTEXTS`: ``codebook`` is the paper's; ``free`` takes the context itself as M;
+        ``discrete`` takes the basis of the likeliest class alone (rows of the paper's table 6).
     """
 
-    def __init__(self, width: int, bases: int) -> None:
+    def __init__(self, width: int, bases: int, kind: str = "codebook") -> None:
         super().__init__()
+        if kind not in CONTEXTS:
+            raise ValueError(f"a context is one of {', '.join(CONTEXTS)}")
+        self.kind = kind
         self.local = nn.Sequential(
             nn.Linear(3 * PATCH * PATCH, width), nn.GELU(), nn.Linear(width, width)
         )
@@ -78,8 +85,16 @@ class ModalityContext(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, 3, H, W)`` to M ``(B, width)`` and the probabilities ``(B, L)``."""
         patches = nn.functional.unfold(images, PATCH, stride=PATCH).transpose(1, 2)
-        context = self.local(patches).mean(dim=1)
+        first, activation, last = self.local
+        # The mean over patches commutes with the last layer.
+        context = last(activation(first(patches)).mean(dim=1))
         weights = self.probabilities(context).softmax(dim=1)
+        if self.kind == "free":
+            return context, weights
+        if self.kind == "discrete":
+            # The choice has no gradient; it is given that of the probabilities.
+            chosen = nn.functional.one_hot(weights.argmax(dim=1), weights.shape[1])
+            return (weights + (chosen - weights).detach()) @ self.bases, weights
         return weights @ self.bases, weights
 
 
@@ -91,7 +106,7 @@ class ParameterNet(nn.Module):
     width
         Width of M.
     layers
-        (inputs, outputs) of each adapted layer of a block.
+        By name (inputs, outputs) of each layer of a block that is updated.
     depth
         Number of blocks.
 
@@ -105,7 +120,7 @@ class ParameterNet(nn.Module):
     def __init__(
         self,
         width: int,
-        layers: tuple[tuple[int, int], ...],
+        layers: dict[str, tuple[int, int]],
         depth: int,
         *,
         rank: int,
@@ -114,8 +129,8 @@ class ParameterNet(nn.Module):
     ) -> None:
         super().__init__()
         self.layers, self.depth, self.rank = layers, depth, rank
-        downs = rank * depth * sum(inputs for inputs, _ in layers)
-        ups = rank * depth * sum(outputs for _, outputs in layers)
+        downs = rank * depth * sum(inputs for inputs, _ in layers.values())
+        ups = rank * depth * sum(outputs for _, outputs in layers.values())
         self.body = nn.Sequential(
             nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU()
         )
@@ -124,19 +139,19 @@ class ParameterNet(nn.Module):
         nn.init.normal_(self.down.bias, std=0.5)
         nn.init.zeros_(self.up.weight)
 
-    def forward(self, modality: Tensor) -> list[list[Factors]]:
+    def forward(self, modality: Tensor) -> list[dict[str, Factors]]:
         """``(B, width)`` to factors by block and layer."""
         hidden = self.body(modality)
         shape = (self.depth, self.rank, -1)
-        downs = self.down(hidden).unflatten(1, shape)
-        ups = self.up(hidden).unflatten(1, shape)
-        scale = [inputs**-0.5 for inputs, _ in self.layers]
-        down_parts = downs.split([inputs for inputs, _ in self.layers], dim=3)
-        up_parts = ups.split([outputs for _, outputs in self.layers], dim=3)
+        sizes = self.layers.values()
+        downs = self.down(hidden).unflatten(1, shape).split([size[0] for size in sizes], dim=3)
+        ups = self.up(hidden).unflatten(1, shape).split([size[1] for size in sizes], dim=3)
         return [
-            [
-                Factors(down[:, block] * s, up[:, block])
-                for down, up, s in zip(down_parts, up_parts, scale, strict=True)
-            ]
+            {
+                name: Factors(down[:, block] * inputs**-0.5, up[:, block])
+                for (name, (inputs, _)), down, up in zip(
+                    self.layers.items(), downs, ups, strict=True
+                )
+            }
             for block in range(self.depth)
         ]

@@ -1,9 +1,9 @@
 """MaMI, the identity encoder: a vision transformer whose layers are adjusted to each image by
 ComPA.
 
-The patch embedding of size `tiny` is a convolutional trunk with ImageNet weights down to stride 16
-(few medical images can not teach a transformer its first layers); contexts for ComPA come from the
-raw patches.
+The patch embedding of the sizes `tiny` and `small` is a convolutional trunk with ImageNet weights
+down to stride 16 (few medical images can not teach a transformer its first layers); that of `base`
+is the paper's, one convolution. Contexts for ComPA come from the raw patches in each of them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,32 @@ from torch import Tensor, nn
 from mami_core.models.compa import Factors, ModalityContext, ParameterNet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+
+#: The layers of a block that ComPA may update, by the PNet that serves them (paper, section 3.2).
+ATTENTION, FFN = ("qkv", "out"), ("fc1", "fc2")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of an encoder (paper, sections 3.2 and 4.1: L = 32, rank 16, 64 groups)."""
+    """Sizes of an encoder (paper, sections 3.2 and 4.1: L = 32, rank 16, 64 groups).
+
+    Attributes
+    ----------
+    trunk
+        timm's name of a convolutional network; "" for one convolution over patches of 16.
+    hidden
+        Width of the PNets; a multiple of 128 can be had in 32, 64 and 128 groups.
+    updates
+        Layers that ComPA updates, of ``qkv``, ``out``, ``fc1``, ``fc2``; none is a plain ViT. (The
+        paper says "attention and FFN"; its code updates the first layer of either.)
+    context
+        One of `mami_core.models.compa.CONTEXTS`.
+    clip
+        Whether class token, first norm and activation are CLIP's, whose weights then fit.
+    mean, std
+        What the trunk was trained with.
+    """
 
     trunk: str = "tf_efficientnet_lite0"
     image: int = 224
@@ -34,10 +55,29 @@ class Config:
     groups: int = 64
     hidden: int = 256
     features: int = 512
+    updates: tuple[str, ...] = ("qkv", "fc1")
+    context: str = "codebook"
+    clip: bool = False
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
     classes: tuple[str, ...] = ("xray/chest", "fundus/eye", "ct/chest", "ct/head")
 
 
-SIZES = {"tiny": Config()}
+SIZES = {
+    "tiny": Config(mean=HALF, std=HALF),
+    "small": Config(width=384, depth=6, heads=6, hidden=384, mean=HALF, std=HALF),
+    "base": Config(
+        trunk="",
+        width=768,
+        depth=12,
+        heads=12,
+        hidden=384,
+        features=768,
+        clip=True,
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -71,33 +111,50 @@ def widths(trunk: Any) -> list[int]:
     return found
 
 
-class Block(nn.Module):
-    """Attention and feed-forward layer whose q, k, v and first FFN layer take low-rank updates."""
+class QuickGELU(nn.Module):
+    """CLIP's activation."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward network, any of whose layers may take low-rank updates."""
+
+    def __init__(self, width: int, heads: int, *, clip: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.activation: nn.Module = QuickGELU() if clip else nn.GELU()
 
-    def forward(self, x: Tensor, attention: list[Factors], ffn: list[Factors]) -> Tensor:
-        """``(B, N, width)`` to the same."""
-        y = self.norm1(x)
-        qkv = self.qkv(y) + attention[0].update(y)
+    def forward(self, x: Tensor, updates: dict[str, Factors]) -> Tensor:
+        """``(B, N, width)`` to the same; `updates` by the name of the layer."""
+
+        def layer(name: str, tokens: Tensor) -> Tensor:
+            output: Tensor = getattr(self, name)(tokens)
+            return updates[name].added(output, tokens) if name in updates else output
+
         q, k, v = (
-            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=2)
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in layer("qkv", self.norm1(x)).chunk(3, dim=2)
         )
         mixed = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        x = x + self.out(mixed)
-        y = self.norm2(x)
-        return x + self.fc2(nn.functional.gelu(self.fc1(y) + ffn[0].update(y)))
+        x = x + layer("out", mixed)
+        return x + layer("fc2", self.activation(layer("fc1", self.norm2(x))))
 
 
 class MaMI(nn.Module):
     """The identity encoder.
 
     Input: ``(B, 3, S, S)`` in 0..1, S the configured size.
+
+    Raises
+    ------
+    ValueError
+        A layer that there is not, or groups that do not divide the widths.
     """
 
     mean: Tensor
@@ -106,45 +163,83 @@ class MaMI(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.trunk: Any = timm.create_model(
-            config.trunk, pretrained=False, features_only=True, out_indices=(2, 3, 4)
+        w, count = config.width, (config.image // 16) ** 2
+        channels: list[int] = []
+        self.trunk: Any = None
+        if config.trunk:
+            self.trunk = timm.create_model(
+                config.trunk, pretrained=False, features_only=True, out_indices=(2, 3, 4)
+            )
+            channels = widths(self.trunk)
+            self.embed = nn.Conv2d(channels[1], w, 1)
+        else:
+            self.embed = nn.Conv2d(3, w, 16, stride=16, bias=not config.clip)
+        #: Widths of the parts of `Identity.pooled`.
+        self.depths = (*channels, w)
+        self.position = nn.Parameter(0.02 * torch.randn(1, count + config.clip, w))
+        if config.clip:
+            self.token = nn.Parameter(0.02 * torch.randn(1, 1, w))
+            self.first_norm = nn.LayerNorm(w)
+        self.context = ModalityContext(w, config.bases, config.context)
+        self.attention_net = self._net(ATTENTION, {"qkv": (w, 3 * w), "out": (w, w)})
+        self.ffn_net = self._net(FFN, {"fc1": (w, 4 * w), "fc2": (4 * w, w)})
+        self.blocks = nn.ModuleList(
+            Block(w, config.heads, clip=config.clip) for _ in range(config.depth)
         )
-        channels = widths(self.trunk)
-        side = config.image // 16
-        self.embed = nn.Conv2d(channels[1], config.width, 1)
-        self.position = nn.Parameter(0.02 * torch.randn(1, side * side, config.width))
-        self.context = ModalityContext(config.width, config.bases)
-        w = config.width
-        nets: dict[str, Any] = {
-            "rank": config.rank,
-            "hidden": config.hidden,
-            "groups": config.groups,
-        }
-        self.attention_net = ParameterNet(w, ((w, 3 * w),), config.depth, **nets)
-        self.ffn_net = ParameterNet(w, ((w, 4 * w),), config.depth, **nets)
-        self.blocks = nn.ModuleList(Block(w, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(w)
-        self.head = nn.Linear(sum(channels) + w, config.features)
+        self.head = nn.Linear(sum(self.depths), config.features)
         # The middle of the identities differs by modality, and cosine sees it: M says which.
         self.centre = nn.Linear(config.bases, config.features, bias=False)
         nn.init.zeros_(self.centre.weight)
         self.modality_head = nn.Linear(w, len(config.classes))
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+
+    def _net(
+        self, names: tuple[str, ...], shapes: dict[str, tuple[int, int]]
+    ) -> ParameterNet | None:
+        config = self.config
+        if unknown := set(config.updates) - {*ATTENTION, *FFN}:
+            raise ValueError(f"a block has no layer {', '.join(sorted(unknown))}")
+        layers = {name: shapes[name] for name in names if name in config.updates}
+        if not layers:
+            return None
+        return ParameterNet(
+            config.width,
+            layers,
+            config.depth,
+            rank=config.rank,
+            hidden=config.hidden,
+            groups=config.groups,
+        )
 
     def forward(self, images: Tensor) -> Identity:
         """Identity features of a batch (paper, section 3.2, "Feature Extraction")."""
         modality, weights = self.context(images - 0.5)
-        maps = self.trunk((images - self.mean) / self.std)
-        x = self.embed(maps[1]).flatten(2).transpose(1, 2) + self.position
-        attention, ffn = self.attention_net(modality), self.ffn_net(modality)
-        for block, a, f in zip(self.blocks, attention, ffn, strict=True):
-            x = block(x, a, f)
-        # All depths on the grid of the patches; the mean over it commutes with the linear map.
-        side = maps[1].shape[2:]
-        early = nn.functional.avg_pool2d(maps[0], 2)
-        late = nn.functional.interpolate(maps[2], size=side, mode="nearest")
-        grid = torch.cat([early, maps[1], late], dim=1).flatten(2).transpose(1, 2)
-        grid = torch.cat([grid, self.norm(x)], dim=2)
+        updates: list[dict[str, Factors]] = [{} for _ in self.blocks]
+        for net in (self.attention_net, self.ffn_net):
+            if net is not None:
+                updates = [a | b for a, b in zip(updates, net(modality), strict=True)]
+        normal = (images - self.mean) / self.std
+        maps = self.trunk(normal) if self.trunk is not None else []
+        x = self.embed(maps[1] if maps else normal).flatten(2).transpose(1, 2)
+        if self.config.clip:
+            x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)
+        x = x + self.position
+        if self.config.clip:
+            x = self.first_norm(x)
+        for block, update in zip(self.blocks, updates, strict=True):
+            x = block(x, update)
+        grid = self.norm(x[:, int(self.config.clip) :])
+        if maps:
+            grid = torch.cat([_on_one_grid(maps), grid], dim=2)
+        # The mean over patches commutes with the linear maps.
         tokens = self.head(grid) + self.centre(weights)[:, None]
         return Identity(tokens.mean(dim=1), tokens, modality, weights, grid.mean(dim=1))
+
+
+def _on_one_grid(maps: list[Tensor]) -> Tensor:
+    """Maps of strides 8, 16 and 32 on the grid of the patches: ``(B, N, channels)``."""
+    early = nn.functional.avg_pool2d(maps[0], 2)
+    late = nn.functional.interpolate(maps[2], size=maps[1].shape[2:], mode="nearest")
+    return torch.cat([early, maps[1], late], dim=1).flatten(2).transpose(1, 2)

@@ -34,10 +34,13 @@ class Medical:
         Key features, ``(B, N, D)`` (paper, section 3.3).
     logits
         ``(B, K)``, one a finding, before calibration.
+    tokens
+        Local features, ``(B, N', D)``: what the key features are pooled from.
     """
 
     keys: Tensor
     logits: Tensor
+    tokens: Tensor
 
 
 class MedicalEncoder(nn.Module):
@@ -77,7 +80,7 @@ class MedicalEncoder(nn.Module):
         grid = self.norm(grid)
         scores = self.queries @ self.key(grid).transpose(1, 2) / grid.shape[2] ** 0.5
         keys = scores.softmax(dim=2) @ grid
-        return Medical(keys, self.heads(keys.flatten(1)))
+        return Medical(keys, self.heads(keys.flatten(1)), grid)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities, for the prior of the validation samples."""

@@ -50,11 +50,32 @@ def _tone(x: Tensor, draws: Draws) -> Tensor:
 def _hide(picture: Tensor, draws: Draws) -> None:
     """Erase a rectangle, cover a border; in place."""
     size, choice = picture.shape[-1], draws.choice
-    if choice.random() < 0.5:
-        height, width = choice.integers(size // 11, size // 3, 2)
-        top, left = choice.integers(0, size - height), choice.integers(0, size - width)
-        picture[:, top : top + height, left : left + width] = float(choice.random())
+    _erase(picture, draws)
     if choice.random() < 0.3:
         depth, edge = int(choice.integers(4, size // 8)), int(choice.integers(4))
         side = picture if edge < 2 else picture.transpose(1, 2)
         (side[:, :depth] if edge % 2 else side[:, -depth:]).zero_()
+
+
+def _erase(picture: Tensor, draws: Draws) -> None:
+    """One rectangle of one grey, in every second picture; in place."""
+    size, choice = picture.shape[-1], draws.choice
+    if choice.random() < 0.5:
+        height, width = choice.integers(size // 11, size // 3, 2)
+        top, left = choice.integers(0, size - height), choice.integers(0, size - width)
+        picture[:, top : top + height, left : left + width] = float(choice.random())
+
+
+def paper_views(images: Tensor, size: int, draws: Draws) -> Tensor:
+    """As `views`, by the paper (section 4.1): flips on both axes, a random crop, random erasing."""
+    found = []
+    for picture in images:
+        axes = [axis for axis in (1, 2) if draws.choice.random() < 0.5]
+        top, left = draws.choice.integers(0, picture.shape[1] - size + 1, 2)
+        found.append(picture[:, top : top + size, left : left + size].flip(axes))
+        _erase(found[-1], draws)
+    return torch.stack(found)
+
+
+#: How pictures are varied, by the name that a `Recipe` gives it.
+VIEWS = {"strong": views, "paper": paper_views}

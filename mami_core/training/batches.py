@@ -68,18 +68,18 @@ class Pool:
     several: list[list[int]]
     single: list[list[int]]
 
-    def pairs(self, count: int, draws: Draws) -> list[tuple[int, int]]:
-        """At most `count` identities, two images each; about 30 % have one image, taken twice."""
+    def groups(self, count: int, each: int, draws: Draws) -> list[list[int]]:
+        """At most `count` identities, `each` images of them; about 30 % have one image only.
+
+        Where an identity has fewer images than are asked for, they are taken again: as other views.
+        """
         singles = min(len(self.single), round(0.3 * count) if self.several else count)
         both = _some(self.several, count - singles, draws) + _some(self.single, singles, draws)
-        pairs = []
+        groups = []
         for members in both:
-            if len(members) == 1:
-                pairs.append((members[0], members[0]))
-            else:
-                first, second = draws.choice.choice(members, 2, replace=False)
-                pairs.append((int(first), int(second)))
-        return pairs
+            rounds = [draws.choice.permutation(members) for _ in range(-(-each // len(members)))]
+            groups.append([int(index) for index in np.concatenate(rounds)[:each]])
+        return groups
 
 
 def _some(lists: list[list[int]], count: int, draws: Draws) -> list[list[int]]:
@@ -124,6 +124,13 @@ def pools(records: Sequence[Record]) -> dict[str, Pool]:
         pool = found.setdefault(modality, Pool([], []))
         (pool.several if len(images) > 1 else pool.single).append(images)
     return found
+
+
+def identities(records: Sequence[Record]) -> list[int]:
+    """The number of each image's identity, from 0, over all modalities."""
+    numbers: dict[object, int] = {}
+    keys = [(record.modality, record.person, record.subject) for record in records]
+    return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
 def draw_modality(names: Sequence[str], draws: Draws) -> str:

@@ -50,7 +50,11 @@ class Task(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """The network, on its device."""
+        """The network that is kept, on its device."""
+
+    @property
+    def learner(self) -> nn.Module:
+        """All that gradients move: the network, and what serves its training alone."""
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW, each with its peak learning rate ``lr``."""
@@ -112,7 +116,7 @@ def train(make: Callable[[], Task], budget: Budget, output: Path, *, resume: boo
     _cut_log(output / LOG, step)
     start = time.monotonic()
     seconds = before
-    task.model.train()
+    task.learner.train()
     with (output / LOG).open("a", encoding="utf-8") as log, _bar(budget) as bar:
         bar.update(step if budget.steps else min(before, bar.total))
         while (spent := budget.spent(step, seconds)) < 1.0:
@@ -149,7 +153,7 @@ def _step(task: Task, optimiser: torch.optim.Optimizer, step: int) -> dict[str, 
         raise TrainingError(f"the loss is not a number at step {step + 1}; lower the rates")
     optimiser.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(task.model.parameters(), CLIP)
+    nn.utils.clip_grad_norm_(task.learner.parameters(), CLIP)
     optimiser.step()
     return {"loss": round(loss.item(), 5)} | {k: round(v, 5) for k, v in figures.items()}
 
@@ -183,7 +187,7 @@ def _restored(task: Task, optimiser: torch.optim.Optimizer, output: Path) -> tup
         raise TrainingError("the training in the output folder can not be read") from error
     if held["identity"] != task.identity:
         raise TrainingError("the output folder holds a training with other data or options")
-    task.model.load_state_dict(_under(tensors, "model"))
+    task.learner.load_state_dict(_under(tensors, "model"))
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _under(tensors, "optimiser").items():
         index, key = name.split(".")
@@ -205,7 +209,7 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _save(
     task: Task, optimiser: torch.optim.Optimizer, output: Path, step: int, seconds: float
 ) -> None:
-    tensors = {f"model.{name}": value for name, value in task.model.state_dict().items()}
+    tensors = {f"model.{name}": value for name, value in task.learner.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items()}
     held = {"identity": task.identity, "step": step, "seconds": seconds}

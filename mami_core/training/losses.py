@@ -7,27 +7,25 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def paired_info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """InfoNCE over P pairs: each of the 2P vectors has to find its partner among the others.
+def info_nce(vectors: Tensor, identity: Tensor, temperature: float) -> Tensor:
+    """InfoNCE: each vector has to find those of its identity among all others of the batch.
 
     Parameters
     ----------
-    first, second
-        ``(P, D)``; row i of the two is one identity. Compared by cosine.
+    vectors
+        ``(B, D)``, compared by cosine.
+    identity
+        ``(B,)`` integers. Of several positives the mean is taken (Khosla et al., 2020, Eq. 2); a
+        vector without one is left out.
     """
-    vectors = functional.normalize(torch.cat([first, second]), dim=1)
-    logits = vectors @ vectors.T / temperature
-    count = len(first)
+    rows = functional.normalize(vectors, dim=1)
+    itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    positive = (identity[:, None] == identity[None, :]) & ~itself
     # Finite, since the gradient of an infinite logit is not a number on some devices.
-    itself = torch.eye(2 * count, dtype=torch.bool, device=logits.device)
-    logits = logits.masked_fill(itself, -1e9)
-    return functional.cross_entropy(logits, partners(count, logits.device))
-
-
-def partners(count: int, device: torch.device | None = None) -> Tensor:
-    """Index of each vector's partner in the concatenation of two times `count` vectors."""
-    index = torch.arange(count, device=device)
-    return torch.cat([index + count, index])
+    logits = (rows @ rows.T / temperature).masked_fill(itself, -1e9)
+    each = (logits.log_softmax(dim=1) * positive).sum(dim=1)
+    count = positive.sum(dim=1)
+    return -(each / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
 
 
 def soft_triplet(vectors: Tensor, identity: Tensor) -> Tensor:
@@ -66,6 +64,22 @@ def order_loss(
         ``(B,)``: similarity to the own person, and to the nearest others.
     """
     return 2.0 * functional.softplus(steepness * (mated - nearest + margin)) / steepness
+
+
+def alignment(ours: Tensor, theirs: Tensor, temperature: float) -> Tensor:
+    """Contrastive alignment of features of two networks (paper, Eq. 2 and 3).
+
+    The n-th feature of a pair of images (or of one image) has to find the other network's among all
+    tokens of all pairs. Both are brought to length one: raw products of wide features, divided by
+    the temperature, would overflow.
+
+    Parameters
+    ----------
+    ours, theirs
+        ``(R, N, D)``.
+    """
+    u, v = (functional.normalize(one.flatten(0, 1), dim=1) for one in (ours, theirs))
+    return functional.cross_entropy(u @ v.T / temperature, torch.arange(len(u), device=u.device))
 
 
 def masked_bce(logits: Tensor, labels: Tensor, positive_weight: Tensor) -> Tensor:

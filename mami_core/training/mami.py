@@ -1,70 +1,75 @@
-"""The identity encoder's training (paper, sections 3.4 and 4.1, preset `small` for little data).
-
-Batches of one modality; pairs of images of one identity, two augmented views where there is one
-image. The head starts from whitening in closed form and is whitened again at the end: gradients
-make the features better and the head narrower, so that the closed form has the last word.
+"""The identity encoder's training (paper, sections 3.4 and 4.1): batches of one modality, a term of
+identity, a triplet, and the alignment with a medical guide, by a `Recipe`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mami_core.closed_form import whiten
 from mami_core.data import Dataset, Record
-from mami_core.models.encoder import SIZES, Config, MaMI, widths
-from mami_core.training.augment import views
+from mami_core.models.encoder import SIZES, Config, Identity, MaMI
+from mami_core.training.augment import VIEWS
 from mami_core.training.batches import (
     REGIONS,
     Pictures,
     digest,
     draw_modality,
+    identities,
     parts,
     pools,
     region_of,
     stored,
 )
 from mami_core.training.draws import Draws
+from mami_core.training.guides import Guide, guide
 from mami_core.training.loop import Budget, TrainingError, train
-from mami_core.training.losses import paired_info_nce, partners, soft_triplet
+from mami_core.training.losses import info_nce, soft_triplet
+from mami_core.training.priors import Priors
+from mami_core.training.recipe import PRESETS, Recipe
 from mami_core.training.start import begin, freeze_statistics
 
-TEMPERATURE, TRIPLET_SHARE, MODALITY_SHARE, TRIPLET_SCALE = 0.08, 0.3, 0.2, 5.0
-RATES = {"trunk": 1e-4, "head": 2e-4, "centre": 2e-4, "rest": 4e-4}
+TEMPERATURE, TRIPLET_SCALE = 0.08, 5.0
 #: The rejection rule accepts all judged images, with this margin.
 MARGIN = 1.02
 #: Kinds of pairs that are no pairs of visits, studies or eyes.
 SCAN_KINDS = ("slice", "place")
+#: Who teaches medicine, where nobody else is named.
+GUIDES: Mapping[str, str] = {"xray": "mfm_tiny", "fundus": "mfm_tiny"}
 
 
 def train_mami(
     data: Sequence[Dataset],
     output: Path,
     *,
+    recipe: Recipe = PRESETS["small"],
+    config: Config | None = None,
+    guides: Mapping[str, str | Guide] = GUIDES,
     max_minutes: float | None = None,
     steps: int | None = None,
-    batch: int = 18,
     seed: int = 0,
     device: str = "cpu",
-    init: str = "imagenet",
     resume: bool = False,
-    config: Config = SIZES["tiny"],
 ) -> Path:
     """Train the identity encoder on the `train` split; write ``OUTPUT/mami.safetensors``.
 
     Parameters
     ----------
-    batch
-        People a step, two pictures each.
-    init
-        ``imagenet``, ``none``, or weights of an encoder (a bundled name or a path).
+    config
+        Of the network, where it is not that of the recipe's size.
+    guides
+        By modality a medical encoder, as `mami_core.training.guides.guide` names it or as a module;
+        batches of other modalities go without the medical term.
+    max_minutes, steps
+        When it ends; the recipe's steps where neither is given.
 
     Returns
     -------
@@ -77,9 +82,12 @@ def train_mami(
     """
 
     def task() -> EncoderTask:
+        network = config or SIZES[recipe.size]
         joined = Dataset.join(data)
-        return EncoderTask(joined, config, init=init, batch=batch, seed=seed, device=device)
+        return EncoderTask(joined, network, recipe, guides=guides, seed=seed, device=device)
 
+    if max_minutes is None and steps is None:
+        steps = recipe.steps
     return train(task, Budget(max_minutes, steps), output, resume=resume)
 
 
@@ -97,71 +105,116 @@ class EncoderTask:
         self,
         dataset: Dataset,
         config: Config,
+        recipe: Recipe,
         *,
-        init: str,
-        batch: int,
+        guides: Mapping[str, str | Guide] = GUIDES,
         seed: int,
         device: str,
     ) -> None:
         torch.manual_seed(seed)
-        self.seed, self.batch, self.device = seed, batch, device
+        self.recipe, self.seed, self.device = recipe, seed, device
         self.data, self.val = parts(dataset, REGIONS)
         self.pools = pools(self.data.records)
-        if all(len(pool.several) + len(pool.single) < 2 for pool in self.pools.values()):
+        # A batch of one identity has nobody to be told from.
+        self.usable = [
+            name for name, p in sorted(self.pools.items()) if len(p.several) + len(p.single) > 1
+        ]
+        if not self.usable:
             raise TrainingError("the data shows one person only; identity needs two or more")
         self.model = MaMI(config)
-        self.start = begin(self.model, self.kind, init)
-        self.model.to(device)
+        self.start = begin(self.model, self.kind, recipe.init)
+        self.guides = self._guides(guides)
+        self.learner: nn.ModuleDict = self._learner().to(device)
         self.pictures = Pictures(self.data, stored(config.image))
         self.classes = [config.classes.index(class_of(record)) for record in self.data.records]
-        self.identity = digest(self.data.records, ("mami", seed, batch, init, config))
-        if init == "imagenet":
+        told = {name: str(one) for name, one in guides.items() if name in self.guides}
+        self.identity = digest(self.data.records, ("mami", seed, recipe, config, sorted(told)))
+        if recipe.closed_form and recipe.init == "imagenet":
             with torch.no_grad():
                 self._whiten(*self._seen(self.data))
 
+    def _guides(self, guides: Mapping[str, str | Guide]) -> dict[str, Guide]:
+        if self.recipe.alignment is None:
+            return {}
+        found: dict[str, Guide] = {}
+        for name in self.usable:
+            if name in guides:
+                given = guides[name]
+                found[name] = (guide(given) if isinstance(given, str) else given).to(self.device)
+        return found
+
+    def _learner(self) -> nn.ModuleDict:
+        """The encoder, its medical priors, and a classifier of identities where the recipe asks."""
+        config, how = self.model.config, self.recipe.alignment
+        learner = nn.ModuleDict({"encoder": self.model})
+        if how is not None and self.guides:
+            widths = {name: one.width for name, one in self.guides.items()}
+            free = not config.updates
+            learner["priors"] = Priors(config.width, config.features, widths, how, free=free)
+        if self.recipe.identity == "classify":
+            self.numbers = identities(self.data.records)
+            learner["classifier"] = nn.Linear(config.features, max(self.numbers) + 1)
+        return learner
+
     def groups(self) -> list[dict[str, Any]]:
-        """The trunk moves slowly, the whitened head less so, what starts from nothing most."""
-        groups: dict[str, list[Tensor]] = {name: [] for name in RATES}
-        for name, parameter in self.model.named_parameters():
-            part = name.split(".")[0]
-            groups[part if part in RATES else "rest"].append(parameter)
-        return [{"params": groups[name], "lr": rate} for name, rate in RATES.items()]
+        """Each part of the encoder at the recipe's rate for it; what it does not name, at `rest`.
+
+        In preset `small` the trunk moves slowly, the whitened head less so, and what starts from
+        nothing most.
+        """
+        rates = self.recipe.rates
+        groups: dict[str, list[Tensor]] = {name: [] for name in rates}
+        for name, parameter in self.learner.named_parameters():
+            part = name.removeprefix("encoder.").split(".")[0]
+            groups[part if part in rates else "rest"].append(parameter)
+        return [{"params": groups[name], "lr": rate} for name, rate in rates.items()]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """InfoNCE over pairs, soft-margin batch-hard triplet, modality."""
-        draws = Draws(self.seed, step)
-        # A batch of one identity has nobody to be told from.
-        usable = [n for n, p in sorted(self.pools.items()) if len(p.several) + len(p.single) > 1]
-        pairs = self.pools[draw_modality(usable, draws)].pairs(max(2, self.batch), draws)
-        first, second = ([pair[side] for pair in pairs] for side in (0, 1))
-        images = self.pictures.batch(first + second)
-        images = views(images, self.model.config.image, draws).to(self.device)
-        freeze_statistics(self.model.trunk)
-        seen = self.model(images)
-        count = len(pairs)
-        contrast = paired_info_nce(seen.identity[:count], seen.identity[count:], TEMPERATURE)
+        """Identity, soft-margin batch-hard triplet, modality, and the medical term (Eq. 4)."""
+        recipe, draws = self.recipe, Draws(self.seed, step)
+        name = draw_modality(self.usable, draws)
+        groups = self.pools[name].groups(max(2, recipe.people), recipe.images, draws)
+        chosen = [index for group in groups for index in group]
+        images = self.pictures.batch(chosen)
+        images = VIEWS[recipe.views](images, self.model.config.image, draws).to(self.device)
+        freeze_statistics(self.model)
+        seen: Identity = self.model(images)
+        who = torch.arange(len(groups), device=self.device).repeat_interleave(recipe.images)
         # Distances in units of their own mean, since the head's scale is free.
         level = torch.pdist(seen.identity.detach()).mean().clamp(min=1e-6)
-        who = torch.arange(count, device=self.device).repeat(2)
-        triplet = soft_triplet(seen.identity * (TRIPLET_SCALE / level), who)
-        classes = torch.tensor([self.classes[i] for i in first + second], device=self.device)
-        modality = functional.cross_entropy(self.model.modality_head(seen.modality), classes)
-        vectors = functional.normalize(seen.identity.detach(), dim=1)
-        scores = vectors @ vectors.T
-        scores.fill_diagonal_(-2.0)
-        right = (scores.argmax(dim=1) == partners(count, scores.device)).float().mean()
-        figures = {
-            "contrast": contrast.item(),
-            "triplet": triplet.item(),
-            "modality": modality.item(),
-            "found": right.item(),
+        classes = torch.tensor([self.classes[index] for index in chosen], device=self.device)
+        terms = {
+            recipe.identity: (1.0, self._identity(seen.identity, who, chosen)),
+            "triplet": (recipe.triplet, soft_triplet(seen.identity * (TRIPLET_SCALE / level), who)),
+            "modality": (recipe.modality, self._modality(seen, classes)),
         }
-        return contrast + TRIPLET_SHARE * triplet + MODALITY_SHARE * modality, figures
+        if name in self.guides and recipe.alignment is not None:
+            priors = self.learner["priors"]
+            told = self.guides[name](images)
+            loss = priors(seen.tokens, seen.modality, told, name, draws.choice)
+            terms["alignment"] = (recipe.alignment.share, loss)
+        figures = {term: loss.item() for term, (_, loss) in terms.items()}
+        figures["found"] = _found(seen.identity.detach(), who)
+        return torch.stack([share * loss for share, loss in terms.values()]).sum(), figures
+
+    def _identity(self, vectors: Tensor, who: Tensor, chosen: list[int]) -> Tensor:
+        if self.recipe.identity == "contrast":
+            return info_nce(vectors, who, TEMPERATURE)
+        numbers = torch.tensor([self.numbers[index] for index in chosen], device=self.device)
+        return functional.cross_entropy(self.learner["classifier"](vectors), numbers)
+
+    def _modality(self, seen: Identity, classes: Tensor) -> Tensor:
+        loss = functional.cross_entropy(self.model.modality_head(seen.modality), classes)
+        if self.model.config.context == "discrete":
+            # The labels choose the basis; there is one a class.
+            loss = loss + functional.nll_loss(seen.weights.clamp(min=1e-6).log(), classes)
+        return loss
 
     def facts(self) -> dict[str, Any]:
-        """Whiten the head again, and find the rejection rule."""
+        """Whiten the head again where the recipe says so, and find the rejection rule."""
         pooled, weights = self._seen(self.data)
-        self._whiten(pooled, weights)
+        if self.recipe.closed_form:
+            self._whiten(pooled, weights)
         judged = self.val if len(self.val) else self.data
         features = self._seen(self.val)[0] if len(self.val) else pooled
         return {
@@ -190,11 +243,19 @@ class EncoderTask:
             for r in self.data.records
         ]
         modalities = ["" if r.kind in SCAN_KINDS else r.modality or "" for r in self.data.records]
-        blocks = (*widths(self.model.trunk), config.width)
+        blocks = self.model.depths
         found = whiten(pooled, weights, persons, blocks, config.features, modalities=modalities)
         self.model.head.weight.copy_(torch.from_numpy(found.weight))
         self.model.head.bias.copy_(torch.from_numpy(found.bias))
         self.model.centre.weight.copy_(torch.from_numpy(found.centre))
+
+
+def _found(vectors: Tensor, who: Tensor) -> float:
+    """Share of a batch whose nearest other picture is of the same identity."""
+    rows = functional.normalize(vectors, dim=1)
+    scores = rows @ rows.T
+    scores.fill_diagonal_(-2.0)
+    return float((who[scores.argmax(dim=1)] == who).float().mean())
 
 
 def rules(

@@ -90,6 +90,7 @@ class MedicalTask:
         self.model = MedicalEncoder(replace(config, findings=self.findings))
         self.start = begin(self.model, self.kind, init)
         self.model.to(device)
+        self.learner = self.model
         self.pictures = Pictures(self.data, stored(config.image))
         self.by_modality = {
             name: [i for i, record in enumerate(self.data.records) if record.modality == name]

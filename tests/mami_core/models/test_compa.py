@@ -8,7 +8,7 @@ from mami_core.models.compa import Factors, GroupedLinear, ModalityContext, Para
 
 
 def _net(groups: int = 4) -> ParameterNet:
-    return ParameterNet(16, ((16, 48), (16, 64)), 2, rank=2, hidden=32, groups=groups)
+    return ParameterNet(16, {"qkv": (16, 48), "fc1": (16, 64)}, 2, rank=2, hidden=32, groups=groups)
 
 
 def test_an_update_in_factored_form_equals_the_merged_matrix() -> None:
@@ -17,7 +17,8 @@ def test_an_update_in_factored_form_equals_the_merged_matrix() -> None:
     up = torch.randn(3, 2, 5, generator=generator)
     tokens = torch.randn(3, 7, 8, generator=generator)
     merged = torch.einsum("bri,bro->bio", down, up)
-    assert torch.allclose(Factors(down, up).update(tokens), tokens @ merged, atol=1e-5)
+    own = torch.randn(3, 7, 5, generator=generator)
+    assert torch.allclose(Factors(down, up).added(own, tokens), own + tokens @ merged, atol=1e-5)
 
 
 def test_a_grouped_layer_equals_a_block_diagonal_matrix() -> None:
@@ -37,14 +38,14 @@ def test_groups_that_do_not_divide_the_width_are_refused() -> None:
 def test_the_update_starts_at_zero_and_one_factor_does_not() -> None:
     torch.manual_seed(0)
     for block in _net()(torch.randn(2, 16)):
-        for factors in block:
+        for factors in block.values():
             assert not factors.up.any()
             assert factors.down.abs().mean() > 0.01
 
 
 def test_one_call_gives_every_block_and_layer_its_factors() -> None:
     found = _net()(torch.randn(3, 16))
-    shapes = [[(f.down.shape, f.up.shape) for f in block] for block in found]
+    shapes = [[(f.down.shape, f.up.shape) for f in block.values()] for block in found]
     assert shapes == [[((3, 2, 16), (3, 2, 48)), ((3, 2, 16), (3, 2, 64))]] * 2
 
 
@@ -58,7 +59,8 @@ def test_every_generator_parameter_has_gradient_by_the_second_step() -> None:
 
     def loss() -> Tensor:
         modality, _ = context(images)
-        outputs = [f.update(tokens) for block in net(modality) for f in block]
+        factors = [f for block in net(modality) for f in block.values()]
+        outputs = [f.added(tokens.new_zeros(4, 5, f.up.shape[2]), tokens) for f in factors]
         return sum((torch.sin(o + 1.0) ** 2).mean() for o in outputs)  # type: ignore[return-value]
 
     for _ in range(2):

@@ -27,7 +27,7 @@ def _record(patient: str, source: str = "nih", **more: object) -> Record:
 
 def test_pairs_show_one_identity_and_nobody_twice() -> None:
     pool = Pool([[1, 2, 3], [4, 5], [6, 7]], [[8], [9]])
-    pairs = pool.pairs(5, Draws(0, 0))
+    pairs = pool.groups(5, 2, Draws(0, 0))
     owner = {index: number for number, group in enumerate(pool.several) for index in group}
     for first, second in pairs:
         if first in owner:
@@ -40,8 +40,8 @@ def test_pairs_show_one_identity_and_nobody_twice() -> None:
 
 
 def test_where_nobody_has_two_images_every_pair_is_one_image() -> None:
-    pairs = Pool([], [[0], [1], [2]]).pairs(3, Draws(0, 0))
-    assert sorted(pairs) == [(0, 0), (1, 1), (2, 2)]
+    pairs = Pool([], [[0], [1], [2]]).groups(3, 2, Draws(0, 0))
+    assert sorted(pairs) == [[0, 0], [1, 1], [2, 2]]
 
 
 def test_the_eyes_of_a_person_are_two_identities_where_the_set_says_so() -> None:

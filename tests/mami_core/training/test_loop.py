@@ -21,7 +21,7 @@ class Toy:
 
     def __init__(self, *, stop: int | None = None, identity: str = "a", bad: bool = False) -> None:
         torch.manual_seed(0)
-        self.model = Remover(RemoverConfig(image=64))
+        self.model = self.learner = Remover(RemoverConfig(image=64))
         self.identity, self.stop, self.bad = identity, stop, bad
 
     def groups(self) -> list[dict[str, Any]]:

@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import NTXentLoss, TripletMarginLoss
+from pytorch_metric_learning.losses import NTXentLoss, SupConLoss, TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner
 
 from mami_core.training.losses import (
+    alignment,
+    info_nce,
     masked_bce,
     order_loss,
-    paired_info_nce,
-    partners,
     soft_triplet,
 )
 
@@ -22,15 +22,43 @@ def _vectors(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_info_nce_over_pairs_is_that_of_pytorch_metric_learning() -> None:
-    first, second = _vectors(5), _vectors(5, seed=1)
-    expected = NTXentLoss(temperature=0.1)(torch.cat([first, second]), torch.arange(5).repeat(2))
-    assert paired_info_nce(first, second, 0.1).item() == pytest.approx(expected.item(), rel=1e-5)
+    vectors, who = torch.cat([_vectors(5), _vectors(5, seed=1)]), torch.arange(5).repeat(2)
+    expected = NTXentLoss(temperature=0.1)(vectors, who)
+    assert info_nce(vectors, who, 0.1).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_partners_point_at_each_other() -> None:
-    index = partners(4)
-    assert index[index].tolist() == list(range(8))
-    assert (index - torch.arange(8)).abs().unique().tolist() == [4]
+def test_info_nce_over_several_images_is_that_of_pytorch_metric_learning() -> None:
+    vectors, who = _vectors(9), torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    expected = SupConLoss(temperature=0.1)(vectors, who)
+    assert info_nce(vectors, who, 0.1).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_who_has_no_other_picture_has_nobody_to_find() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    expected = math.log(1.0 + math.exp(-1.0))
+    assert info_nce(vectors, torch.tensor([0, 0, 1]), 1.0).item() == pytest.approx(expected)
+
+
+def test_alignment_is_the_papers_sum_over_tokens_and_pairs() -> None:
+    ours, theirs = _vectors(6).view(3, 2, 7), _vectors(6, seed=1).view(3, 2, 7)
+    u, v = (one.flatten(0, 1) / one.flatten(0, 1).norm(dim=1)[:, None] for one in (ours, theirs))
+    terms = []
+    for n in range(6):
+        own = math.exp(float(u[n] @ v[n]) / 0.07)
+        others = sum(math.exp(float(u[n] @ v[k]) / 0.07) for k in range(6) if k != n)
+        terms.append(-math.log(own / (own + others)))
+    assert alignment(ours, theirs, 0.07).item() == pytest.approx(sum(terms) / 6, rel=1e-5)
+
+
+def test_alignment_of_wide_and_of_equal_features_stays_a_number() -> None:
+    wide = 1e3 * torch.randn(4, 2, 768, generator=torch.Generator().manual_seed(0))
+    assert alignment(wide, wide, 0.07).item() == pytest.approx(0.0, abs=1e-3)
+    nothing = torch.zeros(2, 3, 8, requires_grad=True)
+    loss = alignment(nothing, torch.ones(2, 3, 8), 0.07)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(6))
+    assert nothing.grad is not None
+    assert torch.isfinite(nothing.grad).all()
 
 
 def test_the_soft_triplet_loss_is_that_of_pytorch_metric_learning() -> None:

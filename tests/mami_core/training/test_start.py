@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from mami_core.imagenet import PACKAGE
-from mami_core.models.encoder import Config, MaMI
+from mami_core.models.encoder import HALF, Config, MaMI, QuickGELU
 from mami_core.models.remover import Remover, RemoverConfig
 from mami_core.training import TrainingError
-from mami_core.training.start import begin, freeze_statistics
+from mami_core.training.start import begin, freeze_statistics, renamed
 from mami_core.weights import save
 
 
@@ -41,6 +42,46 @@ def test_a_training_may_start_from_an_earlier_one(tmp_path: Path) -> None:
     save(tmp_path / "a.safetensors", "remover", first, {})
     begin(second, "remover", str(tmp_path / "a.safetensors"))
     assert torch.allclose(second.spread.weight, first.spread.weight, atol=1e-3)
+
+
+def test_a_clip_transformer_says_the_same_in_our_encoder(tmp_path: Path) -> None:
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(0)
+    theirs = VisionTransformer(
+        img_size=32,
+        patch_size=16,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        num_classes=0,
+        pre_norm=True,
+        act_layer=QuickGELU,
+    ).eval()
+    shape = {"image": 32, "width": 32, "depth": 2, "heads": 2, "features": 32, "bases": 4}
+    config = Config(trunk="", clip=True, updates=(), mean=HALF, std=HALF, **shape)  # type: ignore[arg-type]
+    ours = MaMI(config).eval()
+    held = renamed(theirs.state_dict())
+    missing, unexpected = ours.load_state_dict(held, strict=False)
+    assert not unexpected
+    kept = {name.split(".")[0] for name in missing}
+    assert kept == {"context", "head", "centre", "modality_head"}
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = theirs.forward_features((images - 0.5) / 0.5)[:, 1:].mean(dim=1)
+        assert torch.allclose(ours(images).pooled, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("clip", "init", "words"),
+    [(False, "clip", "size base only"), (True, "clip=absent.pth", "--init clip=FILE")],
+)
+def test_clip_weights_that_do_not_fit_or_are_not_there_are_one_line(
+    tiny: Config, clip: bool, init: str, words: str
+) -> None:
+    model = MaMI(replace(tiny, trunk="" if clip else tiny.trunk, clip=clip))
+    with pytest.raises(TrainingError, match=words):
+        begin(model, "mami", init)
 
 
 def test_weights_of_another_kind_are_refused(tiny: Config, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,19 @@ import pytest
 import torch
 
 from mami_core.data import Dataset, Record
-from mami_core.models.encoder import Config
+from mami_core.models.encoder import SIZES, Config, MaMI
 from mami_core.models.mfm import MedicalConfig
 from mami_core.models.remover import RemoverConfig
 from mami_core.training import TrainingError, train_mami, train_mfm, train_unet
-from mami_core.training.mami import EncoderTask, rules
+from mami_core.training.mami import GUIDES, EncoderTask, rules
 from mami_core.training.mfm import MedicalTask, learnable, platt, table, utility_zero
+from mami_core.training.priors import Alignment
+from mami_core.training.recipe import PRESETS, Recipe
 from mami_core.training.unet import RemoverTask
 from mami_core.weights import WeightsError, load
 
 Train = Callable[..., Path]
+RECIPE = Recipe(people=4, init="none")
 
 
 @pytest.fixture(params=["mami", "mfm", "unet"])
@@ -32,15 +35,16 @@ def training(
     tiny_remover: RemoverConfig,
     judges: dict[str, Path],
 ) -> tuple[type, Train]:
-    options: dict[str, Any] = {"batch": 4, "init": "none", "seed": 1, "device": "cpu"}
+    plain: dict[str, Any] = {"batch": 4, "init": "none"}
+    guided = {"recipe": RECIPE, "guides": {"xray": str(judges["medical"])}}
     made: dict[str, tuple[type, Callable[..., Path], dict[str, Any]]] = {
-        "mami": (EncoderTask, train_mami, {"config": tiny}),
-        "mfm": (MedicalTask, train_mfm, {"config": tiny_medical}),
-        "unet": (RemoverTask, train_unet, {"config": tiny_remover, **judges}),
+        "mami": (EncoderTask, train_mami, {"config": tiny, **guided}),
+        "mfm": (MedicalTask, train_mfm, {"config": tiny_medical, **plain}),
+        "unet": (RemoverTask, train_unet, {"config": tiny_remover, **plain, **judges}),
     }
     task, function, more = made[request.param]
     return task, lambda data, output, **given: function(
-        [data], output, **{**options, **more, **given}
+        [data], output, **{"seed": 1, "device": "cpu", **more, **given}
     )
 
 
@@ -91,27 +95,115 @@ def test_data_of_no_known_modality_are_one_clear_error(
 # -- the identity encoder ------------------------------------------------------------------------
 
 
-def _encoder_task(data: Dataset, config: Config) -> EncoderTask:
-    return EncoderTask(data, config, init="none", batch=4, seed=0, device="cpu")
+def _encoder_task(
+    data: Dataset, config: Config, recipe: Recipe = RECIPE, guides: Mapping[str, str] = GUIDES
+) -> EncoderTask:
+    return EncoderTask(data, config, recipe, guides=guides, seed=0, device="cpu")
 
 
-def test_every_parameter_of_the_encoder_learns_by_the_second_step(
-    data: Dataset, tiny: Config
+RECIPES = {
+    "ours": RECIPE,
+    "paper": replace(PRESETS["paper"], init="none", people=4, images=3, modality=0.2),
+    **{
+        f"{features}, {relation}": replace(RECIPE, alignment=Alignment(1.0, features, relation))
+        for features, relation in (
+            ("selected", "mlp"),
+            ("selected", "none"),
+            ("local", "none"),
+            ("global", "subtraction"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_parameter_learns_by_the_second_step(
+    data: Dataset, tiny: Config, judges: dict[str, Path], name: str
 ) -> None:
-    task = _encoder_task(data, tiny)
-    optimiser = torch.optim.SGD(task.model.parameters(), lr=0.01)
+    task = _encoder_task(data, tiny, RECIPES[name], {"xray": str(judges["medical"])})
+    optimiser = torch.optim.SGD(task.learner.parameters(), lr=0.01)
+    for step in range(2):
+        optimiser.zero_grad()
+        loss, figures = task.loss(step)
+        loss.backward()
+        dead = [n for n, p in task.learner.named_parameters() if p.grad is None or not p.grad.any()]
+        optimiser.step()
+    assert dead == []
+    assert "alignment" in figures
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"updates": ()},
+        {"updates": ("qkv", "out", "fc1", "fc2")},
+        {"updates": ("fc2",)},
+        {"context": "free"},
+        {"context": "discrete", "bases": 4},
+    ],
+    ids=str,
+)
+def test_every_switch_of_compa_trains(
+    data: Dataset, tiny: Config, judges: dict[str, Path], change: dict[str, Any]
+) -> None:
+    config = replace(tiny, **change)
+    task = _encoder_task(data, config, RECIPE, {"xray": str(judges["medical"])})
+    optimiser = torch.optim.SGD(task.learner.parameters(), lr=0.01)
     for step in range(2):
         optimiser.zero_grad()
         task.loss(step)[0].backward()
-        dead = [n for n, p in task.model.named_parameters() if p.grad is None or not p.grad.any()]
+        dead = {n for n, p in task.learner.named_parameters() if p.grad is None or not p.grad.any()}
         optimiser.step()
-    assert dead == []
+    # M itself is its context where there is no codebook.
+    free = {"encoder.context.bases"} if config.context == "free" else set()
+    assert dead == free
+
+
+def test_the_papers_own_configuration_builds_trains_a_step_and_embeds(
+    data: Dataset, judges: dict[str, Path]
+) -> None:
+    recipe = replace(PRESETS["paper"], init="none", people=2, images=2)
+    task = _encoder_task(data, SIZES["base"], recipe, {"xray": str(judges["medical"])})
+    config = task.model.config
+    assert (config.width, config.depth, config.bases, config.rank, config.groups) == (
+        768,
+        12,
+        32,
+        16,
+        64,
+    )
+    before = task.model.attention_net.up.weight.clone()  # type: ignore[union-attr]
+    optimiser = torch.optim.AdamW(task.groups())
+    task.loss(0)[0].backward()
+    optimiser.step()
+    assert not torch.equal(before, task.model.attention_net.up.weight)  # type: ignore[union-attr]
+    with torch.inference_mode():
+        assert task.model(torch.rand(1, 3, 224, 224)).identity.shape == (1, 768)
+
+
+@pytest.mark.parametrize("groups", [32, 64, 128])
+def test_all_ablated_group_counts_build(groups: int) -> None:
+    for size, config in SIZES.items():
+        if size != "base":
+            MaMI(replace(config, groups=groups))
+        else:
+            assert config.hidden % 128 == 0
+
+
+def test_the_guide_stays_as_it_is(data: Dataset, tiny: Config, judges: dict[str, Path]) -> None:
+    task = _encoder_task(data, tiny, RECIPE, {"xray": str(judges["medical"])})
+    before = {name: value.clone() for name, value in task.guides["xray"].state_dict().items()}
+    task.learner.train()
+    task.loss(0)[0].backward()
+    after = task.guides["xray"].state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert all(p.grad is None for p in task.guides["xray"].parameters())
 
 
 def test_every_parameter_is_in_one_group(data: Dataset, tiny: Config) -> None:
     task = _encoder_task(data, tiny)
     grouped = [id(p) for group in task.groups() for p in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in task.model.parameters())
+    assert sorted(grouped) == sorted(id(p) for p in task.learner.parameters())
 
 
 def test_one_person_is_too_few_for_identity(data: Dataset, tiny: Config) -> None:
