@@ -7,6 +7,7 @@ import sys
 import typer
 
 from deid import __version__
+from deid.cli.ablate import ablate
 from deid.cli.attackers import attackers
 from deid.cli.audit import audit
 from deid.cli.embed import embed
@@ -34,6 +35,7 @@ app.command()(embed)
 app.command("train-unet")(train_unet)
 app.command("train-mami")(train_mami)
 app.command("train-mfm")(train_mfm)
+app.command()(ablate)
 app.command()(phantoms)
 
 

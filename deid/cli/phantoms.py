@@ -20,6 +20,8 @@ def phantoms(
     try:
         rows = make(folder, patients=patients, visits=visits, seed=seed)
     except (FileExistsError, NotADirectoryError):
-        typer.echo("deid phantoms: DIR is not an empty folder; name a new or an empty one", err=True)
+        typer.echo(
+            "deid phantoms: DIR is not an empty folder; name a new or an empty one", err=True
+        )
         raise typer.Exit(2) from None
     typer.echo(f"{len(rows)} files of {patients} invented patients, and manifest.csv.")

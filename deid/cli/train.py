@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -34,6 +35,28 @@ Init = Annotated[str, typer.Option(help="`imagenet`, `none`, or weights to start
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the training in --output.")]
 
 
+Guides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--guide",
+        help="MODALITY=NETWORK that teaches medicine: mfm_tiny, a file of train-mfm, or "
+        "timm:NAME[=FILE]; `none` for none; repeatable.",
+        show_default="mfm_tiny for xray and fundus",
+    ),
+]
+
+
+def _multiple(size: int) -> int:
+    if size % 32:
+        raise typer.BadParameter("the side of the pictures is a multiple of 32")
+    return size
+
+
+ImageSize = Annotated[
+    int, typer.Option(min=32, callback=_multiple, help="Side of the pictures, a multiple of 32.")
+]
+
+
 class Preset(StrEnum):
     """Keys of `mami_core.training.recipe.PRESETS`."""
 
@@ -58,18 +81,8 @@ def train_mami(
         int | None,
         typer.Option(min=2, help="People a step.", show_default="by the preset"),
     ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(min=32, help="Side of the pictures, a multiple of 32.", show_default="224"),
-    ] = None,
-    guide: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="MODALITY=NETWORK that teaches medicine: mfm_tiny, a file of train-mfm, or "
-            "timm:NAME[=FILE]; `none` for none; repeatable.",
-            show_default="mfm_tiny for xray and fundus",
-        ),
-    ] = None,
+    image_size: ImageSize = 224,
+    guide: Guides = None,
     seed: Seed = 0,
     device: Where = Device.auto,
     init: Annotated[
@@ -92,32 +105,37 @@ def train_mami(
         recipe = replace(recipe, people=batch_size)
     if init is not None:
         recipe = replace(recipe, init=init)
-    options: dict[str, Any] = {"seed": seed, "resume": resume}
-    if guide is not None:
-        options["guides"] = _guides(guide)
-    if image_size is not None:
-        if image_size % 32:
-            _refuse("--image-size is a multiple of 32")
-        options["config"] = replace(SIZES[recipe.size], image=image_size)
-    options["recipe"] = recipe
+    options = {
+        "recipe": recipe,
+        "config": replace(SIZES[recipe.size], image=image_size),
+        "guides": guides_of(guide),
+        "seed": seed,
+        "resume": resume,
+    }
     if max_minutes is None and steps is None:
         steps = recipe.steps
     _run("train_mami", data, root, output, (max_minutes, steps), device, options)
 
 
-def _guides(given: list[str]) -> dict[str, str]:
+def guides_of(given: list[str] | None) -> Mapping[str, str]:
+    """The guides that the option names, by modality."""
+    from mami_core.training.mami import GUIDES
+
+    if given is None:
+        return GUIDES
+    found: dict[str, str] = {}
     if given == ["none"]:
-        return {}
-    found = {}
+        return found
     for word in given:
         modality, mark, network = word.partition("=")
         if not mark or not network:
-            _refuse("--guide is MODALITY=NETWORK, or none")
+            refuse("--guide is MODALITY=NETWORK, or none")
         found[modality] = network
     return found
 
 
-def _refuse(line: str) -> NoReturn:
+def refuse(line: str) -> NoReturn:
+    """End with one line and exit status 2."""
     typer.echo(f"deid: {line}", err=True)
     raise typer.Exit(2)
 
@@ -193,5 +211,5 @@ def _run(
             sets, folder, max_minutes=minutes, steps=steps, device=where, **options
         )
     except (DatasetError, DeviceError, training.TrainingError, WeightsError) as error:
-        _refuse(str(error))
+        refuse(str(error))
     typer.echo(f"weights: {path.name}, log: {training.LOG}")

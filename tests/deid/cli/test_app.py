@@ -19,6 +19,7 @@ COMMANDS = (
     "train-unet",
     "train-mami",
     "train-mfm",
+    "ablate",
     "phantoms",
 )
 
