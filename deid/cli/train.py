@@ -46,8 +46,8 @@ Guides = Annotated[
 ]
 
 
-def _multiple(size: int) -> int:
-    if size % 32:
+def _multiple(size: int | None) -> int | None:
+    if size is not None and size % 32:
         raise typer.BadParameter("the side of the pictures is a multiple of 32")
     return size
 
@@ -61,6 +61,7 @@ class Preset(StrEnum):
     """Keys of `mami_core.training.recipe.PRESETS`."""
 
     small = "small"
+    judge = "judge"
     paper = "paper"
 
 
@@ -73,7 +74,10 @@ def train_mami(
     root: Root = None,
     output: Output = None,
     preset: Annotated[
-        Preset, typer.Option(help="`small`: little data, one machine. `paper`: its ViT-B/16.")
+        Preset,
+        typer.Option(
+            help="`small`: little data, one machine; `judge`: a plain network beside it; `paper`: its ViT-B/16."
+        ),
     ] = Preset.small,
     max_minutes: Minutes = None,
     steps: Steps = None,
@@ -81,7 +85,15 @@ def train_mami(
         int | None,
         typer.Option(min=2, help="People a step.", show_default="by the preset"),
     ] = None,
-    image_size: ImageSize = 224,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=32,
+            callback=_multiple,
+            help="Side of the pictures, a multiple of 32.",
+            show_default="by the preset",
+        ),
+    ] = None,
     guide: Guides = None,
     seed: Seed = 0,
     device: Where = Device.auto,
@@ -105,9 +117,10 @@ def train_mami(
         recipe = replace(recipe, people=batch_size)
     if init is not None:
         recipe = replace(recipe, init=init)
+    config = SIZES[recipe.size]
     options = {
         "recipe": recipe,
-        "config": replace(SIZES[recipe.size], image=image_size),
+        "config": config if image_size is None else replace(config, image=image_size),
         "guides": guides_of(guide),
         "seed": seed,
         "resume": resume,

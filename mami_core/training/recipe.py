@@ -65,6 +65,7 @@ class Recipe:
 
 PRESETS = {
     "small": Recipe(),
+    "judge": Recipe(size="judge", alignment=None),
     "paper": Recipe(
         size="base",
         init="clip",

