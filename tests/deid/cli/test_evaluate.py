@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from typer.testing import CliRunner
 
 from deid.cli.evaluate import evaluate
 from mami_core.evaluation.yardsticks import FEWEST
-from mami_core.imagenet import PACKAGE
+from mami_core.imagenet import LITE0, module_of
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def folder_without_train(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_json_is_one_object_with_every_figure_and_what_stands_beside_it(
     app: Typer, encoder: Path, folder: Path
 ) -> None:
-    pytest.importorskip(PACKAGE)
+    pytest.importorskip(module_of(LITE0))
     done = CliRunner().invoke(app, [str(encoder), str(folder), "--json", "--device", "cpu"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
@@ -73,7 +75,7 @@ def test_json_is_one_object_with_every_figure_and_what_stands_beside_it(
 def test_the_table_names_every_row_within_80_columns(
     app: Typer, encoder: Path, folder: Path
 ) -> None:
-    pytest.importorskip(PACKAGE)
+    pytest.importorskip(module_of(LITE0))
     done = CliRunner().invoke(app, [str(encoder), str(folder), "--device", "cpu"])
     assert done.exit_code == 0, done.output
     for word in ("demo", "visit", "encoder", "pixels", "frozen", "whiten", "AUC", "6 of 6"):
@@ -86,7 +88,7 @@ def test_the_table_names_every_row_within_80_columns(
 def test_without_people_to_fit_on_a_line_says_so(
     app: Typer, encoder: Path, folder_without_train: Path
 ) -> None:
-    pytest.importorskip(PACKAGE)
+    pytest.importorskip(module_of(LITE0))
     done = CliRunner().invoke(app, [str(encoder), str(folder_without_train), "--device", "cpu"])
     assert done.exit_code == 0, done.output
     assert "demo: no whiten, for 0 people" in done.stdout
@@ -97,7 +99,7 @@ def test_without_people_to_fit_on_a_line_says_so(
 def test_without_the_package_a_line_says_so_and_the_rest_stands(
     app: Typer, encoder: Path, folder_without_train: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mami_core.imagenet.PACKAGE", "a_package_that_nobody_has")
+    monkeypatch.setattr("mami_core.imagenet.module_of", lambda _trunk: "nobody_has_it")
     call = [str(encoder), str(folder_without_train), "--device", "cpu"]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
@@ -132,3 +134,42 @@ def test_what_can_not_be_scored_is_one_line(
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
     assert str(folder) not in done.stderr
+
+
+def test_the_report_holds_what_json_prints_and_a_page_for_the_owner_alone(
+    app: Typer, encoder: Path, folder_without_train: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "SECRET^NAME.safetensors"
+    shutil.copy(encoder, weights)
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+    folders = tmp_path / "a" / "new", tmp_path / "empty"
+    folders[1].mkdir(mode=0o755)
+    written = []
+    for folder in folders:
+        call = [str(weights), str(folder_without_train), "--device=cpu", f"--report={folder}"]
+        done = CliRunner().invoke(app, [*call, "--json"])
+        assert done.exit_code == 0, done.output
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        files = {path.name: path for path in folder.iterdir()}
+        assert set(files) == {"figures.json", "evaluate.html"}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
+        assert files["figures.json"].read_text() == done.stdout
+        written.append({name: path.read_bytes() for name, path in files.items()})
+    assert written[0] == written[1]
+    page = written[0]["evaluate.html"].decode()
+    assert 'aria-label="Loss"' in page
+    assert "SECRET" not in page
+
+
+def test_a_report_into_a_folder_in_use_is_refused_before_anything_is_scored(
+    app: Typer, encoder: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mami_core.evaluation.report.evaluate", None)
+    (tmp_path / "mine.txt").write_text("mine")
+    for place in (tmp_path, tmp_path / "mine.txt", tmp_path / "mine.txt" / "below"):
+        done = CliRunner().invoke(app, [str(encoder), str(folder), f"--report={place}"])
+        assert done.exit_code == 2
+        assert done.stderr.startswith("deid evaluate: the report")
+        assert done.stderr.count("\n") == 1
+        assert str(tmp_path) not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
