@@ -32,6 +32,7 @@ Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Images (pairs: 
 Seed = Annotated[int, typer.Option(min=0, help="Of every random draw.")]
 Where = Annotated[Device, typer.Option("--device", help="Where to train.")]
 Init = Annotated[str, typer.Option(help="`imagenet`, `none`, or weights to start from.")]
+Bf16 = Annotated[bool, typer.Option("--bf16", help="Forward passes in bfloat16.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the training in --output.")]
 
 
@@ -106,6 +107,7 @@ def train_mami(
         ),
     ] = None,
     resume: Resume = False,
+    bf16: Bf16 = False,
 ) -> None:
     """Train the identity encoder (MaMI) on the `train` split."""
     from dataclasses import replace
@@ -125,6 +127,7 @@ def train_mami(
         "guides": guides_of(guide),
         "seed": seed,
         "resume": resume,
+        "bf16": bf16,
     }
     if max_minutes is None and steps is None:
         steps = recipe.steps
@@ -165,9 +168,10 @@ def train_mfm(
     device: Where = Device.auto,
     init: Init = "imagenet",
     resume: Resume = False,
+    bf16: Bf16 = False,
 ) -> None:
     """Train the medical encoder on the findings of the `train` split; absent labels are masked."""
-    options = {"batch": batch_size, "seed": seed, "init": init, "resume": resume}
+    options = {"batch": batch_size, "seed": seed, "init": init, "resume": resume, "bf16": bf16}
     _run("train_mfm", data, root, output, (max_minutes, steps), device, options)
 
 
@@ -184,6 +188,7 @@ def train_unet(
     encoder: Annotated[str, typer.Option(help="Identity encoder to hide from.")] = "mami_tiny",
     medical: Annotated[str, typer.Option(help="Medical encoder to keep.")] = "mfm_tiny",
     resume: Resume = False,
+    bf16: Bf16 = False,
 ) -> None:
     """Train the remover, against an identity encoder and for a medical one."""
     options = {
@@ -191,6 +196,7 @@ def train_unet(
         "seed": seed,
         "init": init,
         "resume": resume,
+        "bf16": bf16,
         "encoder": encoder,
         "medical": medical,
     }

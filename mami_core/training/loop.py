@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from mami_core.training.parallel import agreed, average_gradients, joined, rank
 
 STATE, LOG = "state.safetensors", "log.jsonl"
 WARM_UP, SAVE_EVERY, CLIP = 40, 100, 5.0
@@ -85,8 +88,16 @@ class Budget:
         return min(1.0, max(shares))
 
 
-def train(make: Callable[[], Task], budget: Budget, output: Path, *, resume: bool = False) -> Path:
-    """Train, and write the weights.
+def train(
+    make: Callable[[], Task],
+    budget: Budget,
+    output: Path,
+    *,
+    device: str,
+    resume: bool = False,
+    bf16: bool = False,
+) -> Path:
+    """Train, and write the weights; with others where torchrun has started several of us.
 
     Parameters
     ----------
@@ -95,6 +106,10 @@ def train(make: Callable[[], Task], budget: Budget, output: Path, *, resume: boo
     output
         A private folder; gets `LOG`, `STATE` (every `SAVE_EVERY` steps, for `resume`) and, at the
         end, ``<kind>.safetensors``.
+    device
+        ``cpu`` or ``cuda``.
+    bf16
+        Whether forward passes run in bfloat16 where PyTorch deems that safe.
 
     Returns
     -------
@@ -105,54 +120,73 @@ def train(make: Callable[[], Task], budget: Budget, output: Path, *, resume: boo
     TrainingError
         The folder is in use or holds another training, or the loss left the numbers.
     """
+    if rank() == 0:
+        _claim(output, resume=resume)
+    with joined(device):
+        return _train(make(), budget, output, device, bf16=bf16)
+
+
+def _train(task: Task, budget: Budget, output: Path, device: str, *, bf16: bool) -> Path:
     from mami_core.weights import save as save_weights
 
-    _claim(output, resume=resume)
-    task = make()
-    tqdm.write(task.start, file=sys.stderr)
+    first = rank() == 0
+    path = output / f"{task.kind}.safetensors"
+    if first:
+        tqdm.write(task.start, file=sys.stderr)
     optimiser = torch.optim.AdamW(task.groups(), weight_decay=0.05)
     peaks = [group["lr"] for group in optimiser.param_groups]
     step, before = _restored(task, optimiser, output)
-    _cut_log(output / LOG, step)
+    if first:
+        _cut_log(output / LOG, step)
     start = time.monotonic()
     seconds = before
     task.learner.train()
-    with (output / LOG).open("a", encoding="utf-8") as log, _bar(budget) as bar:
+    with _log(output / LOG if first else Path(os.devnull)) as log, _bar(budget, first) as bar:
         bar.update(step if budget.steps else min(before, bar.total))
-        while (spent := budget.spent(step, seconds)) < 1.0:
+        while (spent := agreed(budget.spent(step, seconds), device)) < 1.0:
             rate = min(1.0, (step + 1) / WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * spent))
             for group, peak in zip(optimiser.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate
-            figures = _step(task, optimiser, step)
+            figures = _step(task, optimiser, step, device, bf16)
             step += 1
             last, seconds = seconds, before + time.monotonic() - start
             log.write(json.dumps({"step": step, "seconds": round(seconds, 1), **figures}) + "\n")
             log.flush()
             bar.set_postfix(loss=f"{figures['loss']:.3f}", refresh=False)
             bar.update(1 if budget.steps else min(seconds - last, bar.total - bar.n))
-            if step % SAVE_EVERY == 0:
+            if first and step % SAVE_EVERY == 0:
                 _save(task, optimiser, output, step, seconds)
+    if not first:
+        return path
     _save(task, optimiser, output, step, seconds)
     task.model.eval()
     with torch.no_grad():
         facts = task.facts()
-    path = output / f"{task.kind}.safetensors"
     save_weights(path, task.kind, task.model, {**facts, "steps": step})
     return path
 
 
-def _bar(budget: Budget) -> Any:
+def _log(path: Path) -> TextIO:
+    return path.open("a", encoding="utf-8")
+
+
+def _bar(budget: Budget, shown: bool) -> Any:
     if budget.steps:
-        return tqdm(total=budget.steps, unit="step")
-    return tqdm(total=60 * (budget.minutes or 0), bar_format="{l_bar}{bar}| {remaining}{postfix}")
+        return tqdm(total=budget.steps, unit="step", disable=not shown)
+    layout = "{l_bar}{bar}| {remaining}{postfix}"
+    return tqdm(total=60 * (budget.minutes or 0), bar_format=layout, disable=not shown)
 
 
-def _step(task: Task, optimiser: torch.optim.Optimizer, step: int) -> dict[str, float]:
-    loss, figures = task.loss(step)
+def _step(
+    task: Task, optimiser: torch.optim.Optimizer, step: int, device: str, bf16: bool
+) -> dict[str, float]:
+    with torch.autocast(device, torch.bfloat16, enabled=bf16):
+        loss, figures = task.loss(step)
     if not torch.isfinite(loss):
         raise TrainingError(f"the loss is not a number at step {step + 1}; lower the rates")
     optimiser.zero_grad()
     loss.backward()
+    average_gradients(task.learner.parameters())
     nn.utils.clip_grad_norm_(task.learner.parameters(), CLIP)
     optimiser.step()
     return {"loss": round(loss.item(), 5)} | {k: round(v, 5) for k, v in figures.items()}

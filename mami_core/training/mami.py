@@ -58,6 +58,7 @@ def train_mami(
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
+    bf16: bool = False,
 ) -> Path:
     """Train the identity encoder on the `train` split; write ``OUTPUT/mami.safetensors``.
 
@@ -88,7 +89,7 @@ def train_mami(
 
     if max_minutes is None and steps is None:
         steps = recipe.steps
-    return train(task, Budget(max_minutes, steps), output, resume=resume)
+    return train(task, Budget(max_minutes, steps), output, device=device, resume=resume, bf16=bf16)
 
 
 def class_of(record: Record) -> str:
@@ -181,11 +182,12 @@ class EncoderTask:
         seen: Identity = self.model(images)
         who = torch.arange(len(groups), device=self.device).repeat_interleave(recipe.images)
         # Distances in units of their own mean, since the head's scale is free.
-        level = torch.pdist(seen.identity.detach()).mean().clamp(min=1e-6)
+        vectors = seen.identity.float()
+        level = torch.pdist(vectors.detach()).mean().clamp(min=1e-6)
         classes = torch.tensor([self.classes[index] for index in chosen], device=self.device)
         terms = {
-            recipe.identity: (1.0, self._identity(seen.identity, who, chosen)),
-            "triplet": (recipe.triplet, soft_triplet(seen.identity * (TRIPLET_SCALE / level), who)),
+            recipe.identity: (1.0, self._identity(vectors, who, chosen)),
+            "triplet": (recipe.triplet, soft_triplet(vectors * (TRIPLET_SCALE / level), who)),
             "modality": (recipe.modality, self._modality(seen, classes)),
         }
         if name in self.guides and recipe.alignment is not None:
@@ -194,7 +196,7 @@ class EncoderTask:
             loss = priors(seen.tokens, seen.modality, told, name, draws.choice)
             terms["alignment"] = (recipe.alignment.share, loss)
         figures = {term: loss.item() for term, (_, loss) in terms.items()}
-        figures["found"] = _found(seen.identity.detach(), who)
+        figures["found"] = _found(vectors.detach(), who)
         return torch.stack([share * loss for share, loss in terms.values()]).sum(), figures
 
     def _identity(self, vectors: Tensor, who: Tensor, chosen: list[int]) -> Tensor:

@@ -43,6 +43,7 @@ def train_mfm(
     device: str = "cpu",
     init: str = "imagenet",
     resume: bool = False,
+    bf16: bool = False,
     config: MedicalConfig = MedicalConfig(()),  # noqa: B008 - frozen
 ) -> Path:
     """Train the medical encoder on the `train` split; write ``OUTPUT/mfm.safetensors``.
@@ -61,7 +62,7 @@ def train_mfm(
         joined = Dataset.join(data)
         return MedicalTask(joined, config, init=init, batch=batch, seed=seed, device=device)
 
-    return train(task, Budget(max_minutes, steps), output, resume=resume)
+    return train(task, Budget(max_minutes, steps), output, device=device, resume=resume, bf16=bf16)
 
 
 class MedicalTask:

@@ -51,6 +51,7 @@ def train_unet(
     device: str = "cpu",
     init: str = "none",
     resume: bool = False,
+    bf16: bool = False,
     encoder: str | Path = "mami_tiny",
     medical: str | Path = "mfm_tiny",
     config: RemoverConfig = RemoverConfig(),  # noqa: B008 - frozen
@@ -74,7 +75,7 @@ def train_unet(
             joined, *judges, config, init=init, batch=batch, seed=seed, device=device
         )
 
-    return train(task, Budget(max_minutes, steps), output, resume=resume)
+    return train(task, Budget(max_minutes, steps), output, device=device, resume=resume, bf16=bf16)
 
 
 @dataclass(frozen=True)

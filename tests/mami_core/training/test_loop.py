@@ -50,31 +50,31 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(
     same_weights: Callable[[Path, Path], bool],
 ) -> None:
     monkeypatch.setattr("mami_core.training.loop.SAVE_EVERY", 2)
-    whole = train(Toy, Budget(steps=7), tmp_path / "whole")
+    whole = train(Toy, Budget(steps=7), tmp_path / "whole", device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        train(lambda: Toy(stop=5), Budget(steps=7), tmp_path / "cut")
+        train(lambda: Toy(stop=5), Budget(steps=7), tmp_path / "cut", device="cpu")
     assert len(_log(tmp_path / "cut")) == 5
-    resumed = train(Toy, Budget(steps=7), tmp_path / "cut", resume=True)
+    resumed = train(Toy, Budget(steps=7), tmp_path / "cut", device="cpu", resume=True)
     assert same_weights(resumed, whole)
     assert _log(tmp_path / "cut") == _log(tmp_path / "whole")
 
 
 def test_the_loss_falls_and_every_step_is_in_the_log(tmp_path: Path) -> None:
-    train(Toy, Budget(steps=60), tmp_path / "out")
+    train(Toy, Budget(steps=60), tmp_path / "out", device="cpu")
     log = _log(tmp_path / "out")
     assert [line["step"] for line in log] == list(range(1, 61))
     assert log[-1]["loss"] < 0.7 * log[0]["loss"]
 
 
 def test_a_time_limit_ends_the_training(tmp_path: Path) -> None:
-    path = train(Toy, Budget(minutes=0.02), tmp_path / "out")
+    path = train(Toy, Budget(minutes=0.02), tmp_path / "out", device="cpu")
     assert path.name == "remover.safetensors"
     log = (tmp_path / "out" / LOG).read_text(encoding="utf-8").splitlines()
     assert 1.2 <= json.loads(log[-1])["seconds"] < 30.0
 
 
 def test_no_time_at_all_writes_the_weights_it_starts_from(tmp_path: Path) -> None:
-    assert train(Toy, Budget(minutes=0.0), tmp_path / "out").is_file()
+    assert train(Toy, Budget(minutes=0.0), tmp_path / "out", device="cpu").is_file()
     assert _log(tmp_path / "out") == []
 
 
@@ -90,23 +90,25 @@ def test_a_folder_in_use_is_refused_before_anything_is_built(tmp_path: Path) -> 
         raise AssertionError("built")
 
     with pytest.raises(TrainingError, match="not empty"):
-        train(never, Budget(steps=1), tmp_path)
+        train(never, Budget(steps=1), tmp_path, device="cpu")
     with pytest.raises(TrainingError, match="a file"):
-        train(never, Budget(steps=1), tmp_path / "mine.txt")
+        train(never, Budget(steps=1), tmp_path / "mine.txt", device="cpu")
     assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_the_output_folder_is_private_and_holds_no_partial_file(tmp_path: Path) -> None:
-    train(Toy, Budget(steps=1), tmp_path / "out")
+    train(Toy, Budget(steps=1), tmp_path / "out", device="cpu")
     assert (tmp_path / "out").stat().st_mode & 0o077 == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == sorted([LOG, "remover.safetensors", STATE])
 
 
 def test_a_training_with_other_data_is_not_resumed(tmp_path: Path) -> None:
-    train(Toy, Budget(steps=1), tmp_path / "out")
+    train(Toy, Budget(steps=1), tmp_path / "out", device="cpu")
     with pytest.raises(TrainingError, match="other data or options"):
-        train(lambda: Toy(identity="b"), Budget(steps=2), tmp_path / "out", resume=True)
+        train(
+            lambda: Toy(identity="b"), Budget(steps=2), tmp_path / "out", device="cpu", resume=True
+        )
 
 
 def test_a_checkpoint_that_is_a_pickle_is_refused_unread(tmp_path: Path) -> None:
@@ -114,10 +116,10 @@ def test_a_checkpoint_that_is_a_pickle_is_refused_unread(tmp_path: Path) -> None
     out.mkdir()
     torch.save({"step": 1}, out / STATE)
     with pytest.raises(TrainingError, match="can not be read"):
-        train(Toy, Budget(steps=2), out, resume=True)
+        train(Toy, Budget(steps=2), out, device="cpu", resume=True)
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="not a number at step 1"):
-        train(lambda: Toy(bad=True), Budget(steps=2), tmp_path / "out")
+        train(lambda: Toy(bad=True), Budget(steps=2), tmp_path / "out", device="cpu")
     assert not (tmp_path / "out" / "remover.safetensors").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from mami_core.data import Dataset, Record
 from mami_core.models.encoder import SIZES, Config, MaMI
 from mami_core.models.mfm import MedicalConfig
 from mami_core.models.remover import RemoverConfig
-from mami_core.training import TrainingError, train_mami, train_mfm, train_unet
+from mami_core.training import LOG, TrainingError, train_mami, train_mfm, train_unet
 from mami_core.training.mami import GUIDES, EncoderTask, rules
 from mami_core.training.mfm import MedicalTask, learnable, platt, table, utility_zero
 from mami_core.training.priors import Alignment
@@ -188,6 +189,19 @@ def test_all_ablated_group_counts_build(groups: int) -> None:
             MaMI(replace(config, groups=groups))
         else:
             assert config.hidden % 128 == 0
+
+
+def test_bfloat16_trains_and_says_nearly_the_same(
+    training: tuple[type, Train], data: Dataset, tmp_path: Path
+) -> None:
+    _, train = training
+    logs = []
+    for bf16 in (False, True):
+        folder = tmp_path / str(bf16)
+        train(data, folder, steps=1, bf16=bf16)
+        logs.append(json.loads((folder / LOG).read_text()))
+    assert logs[0]["loss"] != logs[1]["loss"]
+    assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=0.1)
 
 
 def test_the_guide_stays_as_it_is(data: Dataset, tiny: Config, judges: dict[str, Path]) -> None:
