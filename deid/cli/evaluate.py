@@ -19,6 +19,10 @@ def evaluate(
         Split.val
     ),
     device: Annotated[Device, typer.Option(help="Where the encoder runs.")] = Device.auto,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="New folder for figures.json and evaluate.html (plots)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score an identity encoder on a data set, source by source, beside what it has to beat.
@@ -27,6 +31,7 @@ def evaluate(
     Beside it: pixels (thumbnails), frozen (an ImageNet network), whiten (that network, whitened in
     closed form on people of the split 'train'), and chance.
     """
+    from deid.evaluation_report import PAGE, Report, ReportError
     from mami_core.data import DatasetError, open_dataset
     from mami_core.device import DeviceError
     from mami_core.evaluation.embed import embedder
@@ -34,17 +39,24 @@ def evaluate(
     from mami_core.weights import WeightsError
 
     try:
-        found = figures_of(embedder(weights, device), open_dataset(dataset, root), split, device)
-    except (DatasetError, DeviceError, WeightsError) as error:
+        encoder, images = embedder(weights, device), open_dataset(dataset, root)
+        page = None if report is None else Report(report, weights, device)
+        witness = page.gathered if page else None
+        found = figures_of(encoder, images, split, device, witness=witness)
+        if page:
+            page.write(found)
+    except (DatasetError, DeviceError, ReportError, WeightsError) as error:
         typer.echo(f"deid evaluate: {error}", err=True)
         raise typer.Exit(2) from None
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    if not found["sources"]:
+    if found["sources"]:
+        _print(found)
+    else:
         typer.echo("Nobody in this split has a second visit, study or photo: nothing to score.")
-        return
-    _print(found)
+    if page:
+        typer.echo(f"report: {PAGE}")
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -52,7 +64,7 @@ def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mami_core.evaluation.report import ROWS
+    from deid.evaluation_report import absences, lines
 
     title = f"Split {found['split']}: figure (95 % interval over patients)"
     table = Table(title=title, box=SIMPLE_HEAD)
@@ -60,21 +72,9 @@ def _print(found: dict[str, Any]) -> None:
         table.add_column(column, no_wrap=True)
     for source, figures in found["sources"].items():
         labels = iter((source, figures["kind"]))
-        beside = {name: figures[name] for name in ROWS if name in figures}
-        for name, row in ({"encoder": figures} | beside).items():
-            rank1 = row["rank1"]
-            people = f"{rank1['patients']} of {rank1['gallery']}"
-            table.add_row(next(labels, ""), name, _text(row["auc"]), _text(rank1), people)
-        table.add_row("", "chance", "0.500", f"{figures['rank1']['chance']:.3f}", end_section=True)
+        for line in lines(figures):
+            table.add_row(next(labels, ""), line.row, line.auc, line.rank1, line.people)
+        table.add_section()
     Console().print(table)
-    absent: dict[str, list[tuple[str, str]]] = {}
-    for source, figures in found["sources"].items():
-        for name, reason in figures["absent"].items():
-            absent.setdefault(reason, []).append((name, source))
-    for reason, rows in absent.items():
-        names, sources = (", ".join(dict.fromkeys(column)) for column in zip(*rows, strict=True))
-        typer.echo(f"{sources}: no {names}, for {reason}.")
-
-
-def _text(figure: dict[str, Any]) -> str:
-    return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f})"
+    for sentence in absences(found["sources"]):
+        typer.echo(sentence)

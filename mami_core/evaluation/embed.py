@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,12 @@ class Embedder:
     sha256: str
 
 
-def embedder(weights: str | Path, device: str = "auto") -> Embedder:
+def embedder(
+    weights: str | Path,
+    device: str = "auto",
+    *,
+    feature: Literal["identity", "modality"] = "identity",
+) -> Embedder:
     """Load an encoder for evaluation.
 
     Parameters
@@ -56,6 +61,8 @@ def embedder(weights: str | Path, device: str = "auto") -> Embedder:
         A bundled name or a file.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    feature
+        Which of the network's outputs (`Identity`) an embedding is.
 
     Raises
     ------
@@ -72,7 +79,7 @@ def embedder(weights: str | Path, device: str = "auto") -> Embedder:
         raise WeightsError("these weights are not an identity encoder's; give those of train-mami")
     where = chosen(device)
     model = loaded.model.to(where)
-    embed = in_batches(lambda pictures: model(pictures).identity, where)
+    embed = in_batches(lambda pictures: getattr(model(pictures), feature), where)
     return Embedder(embed, int(loaded.facts["image"]), loaded.sha256)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mami_core.data import Dataset, DatasetError
 from mami_core.device import chosen
@@ -14,9 +18,17 @@ from mami_core.evaluation.yardsticks import AbsentError, imagenet, yardsticks
 #: The rows beside the encoder's own.
 ROWS = ("pixels", "frozen", "whiten")
 
+#: Takes a source's name, its images, and their embeddings by row (`encoder` and those of `ROWS`).
+Witness = Callable[[str, Dataset, Mapping[str, NDArray[np.floating]]], None]
+
 
 def evaluate(
-    encoder: Embedder, dataset: Dataset, split: str = "val", device: str = "auto"
+    encoder: Embedder,
+    dataset: Dataset,
+    split: str = "val",
+    device: str = "auto",
+    *,
+    witness: Witness | None = None,
 ) -> dict[str, Any]:
     """Score the images of one split.
 
@@ -26,6 +38,8 @@ def evaluate(
         All its splits: one of the rows is fitted on `train`.
     device
         Where the network of `frozen` and `whiten` runs: ``auto``, ``cpu`` or ``cuda``.
+    witness
+        Called for each source that is scored, with what the figures are made of.
 
     Returns
     -------
@@ -51,7 +65,8 @@ def evaluate(
     sources: dict[str, Any] = {}
     for source in sorted({record.source for record in judged.records}):
         part = _of(judged, source)
-        own = figures(encoder.embed(part.squares(encoder.size)), part.records)
+        seen = encoder.embed(part.squares(encoder.size))
+        own = figures(seen, part.records)
         if own is None:
             continue
         rows, absent = yardsticks(network, part, _of(dataset, source)) if network else ({}, missing)
@@ -64,6 +79,8 @@ def evaluate(
             **{name: found.as_dict() for name, found in beside.items() if found},
             "absent": absent,
         }
+        if witness is not None:
+            witness(source, part, {"encoder": seen, **rows})
     return {"split": split, "sources": sources}
 
 

@@ -1,8 +1,10 @@
-"""Small data sets in which it is known who can be found."""
+"""Small data sets in which it is known who can be found, and a browser where there is one."""
 
 from __future__ import annotations
 
 import csv
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,3 +37,27 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> People:
         return folder
 
     return make
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Callable[[str], tuple[str, str]]:
+    """Opens an address in a headless browser: (the page after its script ran, console lines)."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("chromium is not installed")
+
+    def show(address: str) -> tuple[str, str]:
+        flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
+        flags += " --disable-background-networking --disable-component-update --disable-sync"
+        flags += f" --enable-logging=stderr --user-data-dir={tmp_path / 'browser'} --dump-dom"
+        run = subprocess.run(
+            [program, *flags.split(), address],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        lines = [line for line in run.stderr.splitlines() if ":CONSOLE" in line]
+        return run.stdout, "\n".join(lines)
+
+    return show

@@ -1,11 +1,8 @@
-"""Rows as a run makes them, and a browser where there is one."""
+"""Rows as a run makes them."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,27 +75,3 @@ def summary() -> dict[str, Any]:
         "gallery_size": 1000,
         "not_tested": ["attackers that adapt to the edit", "handwriting"],
     }
-
-
-@pytest.fixture
-def browse(tmp_path: Path) -> Callable[[str], tuple[str, str]]:
-    """Opens an address in a headless browser: (the page after its script ran, console lines)."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed")
-
-    def show(address: str) -> tuple[str, str]:
-        flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
-        flags += " --disable-background-networking --disable-component-update --disable-sync"
-        flags += f" --enable-logging=stderr --user-data-dir={tmp_path / 'browser'} --dump-dom"
-        run = subprocess.run(
-            [program, *flags.split(), address],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        lines = [line for line in run.stderr.splitlines() if ":CONSOLE" in line]
-        return run.stdout, "\n".join(lines)
-
-    return show
