@@ -237,7 +237,6 @@ def test_a_message_carries_no_value_of_the_file(make_dicom, save, capfd) -> None
 
 @settings(
     max_examples=40,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

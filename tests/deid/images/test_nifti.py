@@ -259,7 +259,7 @@ def test_models_see_ct_in_a_fixed_window_and_text_search_the_full_range(tmp_path
 
 
 @given(data=st.binary(max_size=700))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_wild_bytes_after_a_true_beginning_never_crash(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
 ) -> None:

@@ -429,7 +429,7 @@ def test_models_see_white_is_zero_inverted_and_deep_pictures_stretched(tmp_path:
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_damage_anywhere_never_crashes_and_what_still_reads_is_written_truly(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -455,7 +455,7 @@ DAMAGED = [
 
 
 @given(st.binary(max_size=6000), st.integers(2, 12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_lzw_inverts_what_libtiff_packs(data: bytes, repeat: int) -> None:
     pixels = np.frombuffer((data * repeat)[:6000].ljust(64, b"\1"), np.uint8)
     packed = saved(pixels[None], "TIFF", compression="tiff_lzw", strip_size=1 << 20)

@@ -263,7 +263,7 @@ def test_a_tie_with_impostors_is_shared(cohort: Cohort) -> None:
     assert found.value == pytest.approx(1 / 41)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(size=st.integers(1, 10**7), seed=st.integers(0, 99), visit=st.booleans())
 def test_risk_is_a_probability_not_below_chance(
     cohort: Cohort, size: int, seed: int, visit: bool

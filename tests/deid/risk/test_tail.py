@@ -20,7 +20,7 @@ def test_a_tail_that_says_nothing_stays_within_bounds() -> None:
     assert -0.5 <= pareto_shape(np.array([1e-9] * 19 + [1.0])) <= 0.5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 1000), size=st.integers(30, 900), shape=st.floats(-0.5, 0.5))
 def test_more_similar_is_never_less_likely_to_be_first(seed: int, size: int, shape: float) -> None:
     generator = np.random.default_rng(seed)

@@ -379,7 +379,7 @@ def _raw(tag: int, vr: VR, value: bytes, implicit: bool) -> RawDataElement:
     return RawDataElement(BaseTag(tag), kind, len(value), value, 0, implicit, True, True)  # type: ignore[arg-type]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(_RAW, max_size=12), st.lists(_RAW, max_size=6), st.booleans())
 def test_whatever_the_values_are_cleaning_works_and_writes(
     top: list[tuple[int, VR, bytes]], nested: list[tuple[int, VR, bytes]], implicit: bool

@@ -119,7 +119,7 @@ SYNTAXES = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"]
 FACTS = [PixelFacts(), PixelFacts(text="clean", edited=True), PixelFacts(text="as_found")]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.lists(elements, max_size=14), st.sampled_from(SYNTAXES), st.sampled_from(FACTS))
 def test_whatever_a_file_says_no_word_of_it_comes_out(
     found: list[tuple], syntax: str, facts: PixelFacts
@@ -139,7 +139,7 @@ misread = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(misread, min_size=4, max_size=30))
 def test_a_number_that_a_file_calls_a_text_is_no_way_out(found: list[tuple[int, bytes]]) -> None:
     elements = [(tag, vr, WORD + b"12") for tag, vr in found]
@@ -147,7 +147,7 @@ def test_a_number_that_a_file_calls_a_text_is_no_way_out(found: list[tuple[int, 
     assert out is None or WORD not in out
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(plain, st.integers(1, MAX_DEPTH + 3), st.sampled_from([0x00082218, 0x52009229]))
 def test_at_any_depth(element: tuple, depth: int, place: int) -> None:
     for _ in range(depth):

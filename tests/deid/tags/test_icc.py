@@ -61,13 +61,12 @@ def test_a_curve_that_falls_is_no_curve(srgb: bytes) -> None:
     assert rebuilt(planted) is None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_whatever_the_bytes_it_does_not_raise(data: bytes) -> None:
     assert rebuilt(data) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 700), st.binary(min_size=1, max_size=8))
 def test_a_damaged_profile_does_not_raise(place: int, data: bytes) -> None:
     whole = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

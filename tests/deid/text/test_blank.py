@@ -48,7 +48,7 @@ def plate(background: int = 40, letters: int = 255, words: str = "DOE JANE") -> 
 BOX = Box(10, 15, 190, 60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pictures(), BOXES)
 def test_outside_the_boxes_every_pixel_is_equal_and_inside_values_stay_in_range(
     picture: NDArray[np.generic], boxes: list[Box]
@@ -67,14 +67,14 @@ def test_outside_the_boxes_every_pixel_is_equal_and_inside_values_stay_in_range(
         )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pictures(), BOXES)
 def test_blanking_twice_is_blanking_once(picture: NDArray[np.generic], boxes: list[Box]) -> None:
     once = blank(picture, boxes)
     np.testing.assert_array_equal(blank(once, boxes), once)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pictures(), BOXES, st.integers(0, 2**32 - 1))
 def test_nothing_of_what_stood_inside_has_a_say_in_the_filling(
     picture: NDArray[np.generic], boxes: list[Box], seed: int
@@ -89,7 +89,7 @@ def test_nothing_of_what_stood_inside_has_a_say_in_the_filling(
     np.testing.assert_array_equal(blank(other, boxes)[inside], blank(picture, boxes)[inside])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(hnp.arrays(np.uint8, (24, 31)), BOXES)
 def test_the_same_picture_in_another_type_is_filled_alike(
     picture: NDArray[np.uint8], boxes: list[Box]

@@ -19,7 +19,7 @@ BOXES = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(BOXES)
 def test_the_union_covers_the_same_pixels_with_no_box_inside_another(boxes: list[Box]) -> None:
     joined = union(boxes)
@@ -27,7 +27,7 @@ def test_the_union_covers_the_same_pixels_with_no_box_inside_another(boxes: list
     assert not any(a != b and a.join(b) == b for a in joined for b in joined)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(BOXES, st.randoms())
 def test_blocks_cover_every_line_and_do_not_depend_on_their_order(
     boxes: list[Box], random: object
@@ -49,7 +49,7 @@ def test_texts_in_two_corners_stay_apart() -> None:
     assert blocks(corners) == corners
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(BOXES)
 def test_a_box_survives_json(boxes: list[Box]) -> None:
     for box in boxes:
