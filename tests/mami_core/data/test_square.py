@@ -9,7 +9,7 @@ from mami_core.data import square
 from mami_core.data.square import MASTER
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.integers(1, 90),
     columns=st.integers(1, 90),

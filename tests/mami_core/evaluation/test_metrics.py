@@ -29,7 +29,7 @@ def slow_first(own: float, others: tuple[float, ...], k: int = 1) -> float:
     return sum(place <= k for place in places) / len(places)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(mated=vector(1, 6), impostor=vector(1, 8), data=st.data())
 def test_auc_is_the_weighted_share_of_won_pairs(
     mated: np.ndarray, impostor: np.ndarray, data: st.DataObject
@@ -52,7 +52,7 @@ def test_auc_without_weight_on_a_side_is_not_defined() -> None:
     assert np.isnan(ranks.auc(np.array([1.0]), np.array([0.0])))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(own=coarse, others=vector(1, 8), k=st.integers(1, 9))
 def test_rank_is_the_expectation_over_the_orders_of_ties(
     own: float, others: np.ndarray, k: int
@@ -61,7 +61,7 @@ def test_rank_is_the_expectation_over_the_orders_of_ties(
     assert found == pytest.approx(slow_first(own, tuple(others), k), abs=1e-12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(own=coarse, others=vector(1, 7), data=st.data())
 def test_linkability_is_the_mean_over_all_draws_of_a_gallery(
     own: float, others: np.ndarray, data: st.DataObject
@@ -96,7 +96,7 @@ def test_people_who_are_no_impostors_are_not_counted() -> None:
         linkability(own, others, 5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scores=vector(1, 6), data=st.data())
 def test_average_precision_is_the_mean_over_the_orders_of_ties(
     scores: np.ndarray, data: st.DataObject

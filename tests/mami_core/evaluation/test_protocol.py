@@ -46,7 +46,7 @@ def worlds(draw: st.DrawFn) -> tuple[np.ndarray, list[Record]]:
     return np.random.default_rng(seed).normal(size=(len(records), 5)), records
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(worlds())
 def test_the_gallery_is_what_the_rules_say_image_by_image(
     world: tuple[np.ndarray, list[Record]],
@@ -79,7 +79,7 @@ def test_the_gallery_is_what_the_rules_say_image_by_image(
         assert sorted(seen[~np.isnan(seen)]) == pytest.approx(scores)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(worlds())
 def test_pairs_weigh_one_a_patient_and_one_a_pair_of_patients(
     world: tuple[np.ndarray, list[Record]],
