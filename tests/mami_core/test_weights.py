@@ -13,7 +13,7 @@ from mami_core.evaluation import auc
 from mami_core.models.remover import Remover, RemoverConfig
 from mami_core.weights import SUMS, WeightsError, bundled, checked, facts_of, load, save
 
-NAMES = ("mami_tiny", "mfm_tiny", "remover")
+NAMES = ("judge_tiny", "mami_tiny", "mfm_tiny", "remover")
 MOST_BYTES = 60 * 2**20
 
 
