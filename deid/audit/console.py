@@ -42,6 +42,8 @@ def show(record: Mapping[str, Any]) -> None:
     """Print an audit's record."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(first_sentence(record), markup=False)
+    for reason, count in record["left_out"].items():
+        console.print(f"{count} images left out: {reason}.", markup=False)
     for name, source in record["sources"].items():
         console.print(_table(name, source))
         for line in _notes(name, source):
@@ -80,7 +82,12 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
     for reason, count in source["excluded"].items():
         if count:
             yield f"{name}: {count} of {source['images']} images left out: {reason}."
-    yield f"{name}: attackers that learn learn from {source['learns_from']}."
+    if source["taught_the_bundled"]:
+        yield (
+            f"{name}: {source['taught_the_bundled']} of the tested people taught the bundled "
+            "networks: what these find here says nothing of other people."
+        )
+    yield f"{name}: attackers learn from {source['learns_from']}: {source['learns_by']}."
 
 
 def _text(figure: Mapping[str, Any]) -> str:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import deid
 from deid.audit.attackers import ATTACKERS, Attacker, Entry
 from deid.audit.attackers import named as attackers_named
-from deid.audit.figures import Scores, by_patient, figures, found_first, largest, score
-from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
-from deid.audit.looking import look, unchanged
-from deid.audit.matching import Matcher, Training, as_it_comes, closed_form
-from deid.audit.trials import Plan, Trial, plan
+from deid.audit.attackers.mami import taught_the_bundled
+from deid.audit.bench import Bench
+from deid.audit.figures import Scores, by_patient, figures, found_first, largest
+from deid.audit.kept import keeping
+from deid.audit.linkages import LINKAGES, Linkage
+from deid.audit.pairing import Release
+from deid.audit.release import built, is_donor
+from deid.audit.removers import called
+from deid.audit.source import Source
+from deid.audit.trials import in_split, nobody, plan
 from deid.audit.trouble import AuditError
 from deid.audit.words import not_tested
-from mami_core.data import Dataset, Record
+from mami_core.data import Dataset
 from mami_core.evaluation.protocol import usable
 from mami_core.evaluation.yardsticks import AbsentError
-
-if TYPE_CHECKING:
-    from deid.audit.looking import Form
 
 #: Of the record that an audit gives; raised when a field changes its meaning.
 SCHEMA = 1
@@ -32,8 +35,6 @@ SCHEMA = 1
 FEWEST_PATIENTS = 30
 
 FIXED, ADAPTIVE = "fixed", "adaptive"
-
-Features = Mapping[tuple[str, str], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,13 @@ class Options:
     strength: float = 1.0
 
 
-@dataclass
-class Source:
-    """One source of the data set as it is tested."""
-
-    name: str
-    data: Dataset
-    plan: Plan
-    absent: dict[str, str] = field(default_factory=dict)
-
-
 def audit(
     dataset: Dataset,
     options: Options,
+    release: Release | None = None,
+    *,
     told: Callable[[str, int, int], None] = lambda what, done, total: None,
+    keep: Path | None = None,
 ) -> dict[str, Any]:
     """Measure what attackers find in a data set.
 
@@ -72,15 +66,20 @@ def audit(
     ----------
     dataset
         All its splits: `train` teaches, where it has one.
+    release
+        Protected images that were made from it; what is not among them is left out.
     told
         Is called with what is being done, and how much of it.
+    keep
+        Private folder for what attackers saw, so that the next audit need not look again.
 
     Returns
     -------
     The record that ``deid audit --json`` prints: ``schema``, ``software``, ``options``,
-    ``sources``, ``not_tested``. By source: ``kind``, ``images``, ``people``, ``patients`` (with a
-    mate), ``excluded``, ``learns_from``, ``absent`` (by attacker, why), and ``linkages``: by name,
-    by `FIXED` or `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`) and ``largest``.
+    ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``images``, ``people``,
+    ``patients`` (with a mate), ``excluded``, what attackers learn from, ``absent`` (by attacker,
+    why), ``useless`` (the same picture for everybody), and ``linkages``: by name, by `FIXED` or
+    `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`) and ``largest``.
 
     Raises
     ------
@@ -88,19 +87,35 @@ def audit(
         Where it can not be made.
     """
     entries = attackers_named(options.attackers)
-    judged = dataset.select(lambda record: record.split == options.split)
-    if not len(judged):
+    for name in options.linkages:
+        if name not in LINKAGES:
+            raise AuditError(f"--linkage: no such linkage; there are: {', '.join(LINKAGES)}")
+    wanted = options.remover or (release.remover if release and options.adaptive else None)
+    entry, parameter = called(wanted) if wanted else (None, 0.0)
+    originals = dataset if release is None else release.originals
+    names = sorted({one.source for one in originals.records if in_split(one, options.split)})
+    if not names:
         raise AuditError(f"the data set has no images in split '{options.split}'; see --split")
     ready, missing = _built(entries, options.device)
+    if keep is not None:
+        ready = {name: keeping(one, name, keep) for name, one in ready.items()}
     sources = {}
-    for name in sorted({record.source for record in judged.records}):
-        data = _of(dataset, name)
-        source = Source(name, data, plan(data, options.split), dict(missing))
-        sources[name] = _audited(source, ready, options, told)
+    for name in names:
+        data = _of(originals, name)
+        taken = is_donor if entry is not None and entry.fitted else nobody
+        source = Source(
+            data,
+            plan(data, options.split, taken),
+            built(entry, parameter, data) if entry is not None else None,
+            _of(release.protected, name) if release is not None else None,
+        )
+        telling = partial(told, f"looking at {name}")
+        sources[name] = _audited(source, ready, missing, options, telling)
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
-        "options": asdict(options),
+        "options": asdict(options) | {"remover": entry.name if entry is not None else None},
+        "left_out": release.left_out if release is not None else {},
         "sources": sources,
     }
     return record | {"not_tested": not_tested(record)}
@@ -126,21 +141,34 @@ def _built(entries: Sequence[Entry], device: str) -> tuple[dict[str, Attacker], 
 def _audited(
     source: Source,
     attackers: Mapping[str, Attacker],
+    missing: Mapping[str, str],
     options: Options,
-    told: Callable[[str, int, int], None],
+    told: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    records = source.data.records
-    tested = [records[index] for index in source.plan.tested]
-    learners = {name: one for name, one in attackers.items() if one.fit is not None}
-    if not source.plan.trials:
-        source.absent.update(dict.fromkeys(learners, source.plan.basis))
+    plan = source.plan
+    tested = [source.data.records[index] for index in plan.tested]
+    learners = {name for name, one in attackers.items() if one.fit is not None}
+    absent = dict(missing)
+    if not plan.trials:
+        absent.update(dict.fromkeys(learners, plan.basis))
         attackers = {name: one for name, one in attackers.items() if name not in learners}
-        learners = {}
-    forms: dict[str, Form] = {ORIGINAL: unchanged}
-    seen = _seen(source, attackers, learners, forms, told)
-    linkages = {}
-    for linkage in _asked_for(options, forms):
-        linkages[linkage.name] = {FIXED: _linked(source, attackers, seen, linkage, FIXED, options)}
+    bases = [FIXED]
+    if options.adaptive and plan.trials:
+        bases.append(ADAPTIVE)
+        learners |= {name for name, one in attackers.items() if one.adapts}
+    asked = source.linkages(options.linkages)
+    forms = source.forms(asked, options.seed, options.strength, adaptive=ADAPTIVE in bases)
+    learning = {name: one for name, one in attackers.items() if name in learners}
+    bench = Bench(
+        source.data.records,
+        plan,
+        attackers,
+        *source.seen(attackers, learning, forms, told),
+    )
+    linkages = {
+        linkage.name: {basis: _linked(bench, linkage, basis, options) for basis in bases}
+        for linkage in asked
+    }
     patients = max(
         (
             found["patients"]
@@ -157,68 +185,22 @@ def _audited(
         "patients": patients,
         "decidable": patients >= FEWEST_PATIENTS,
         "excluded": {"ids not reliable enough to match": len(tested) - len(usable(tested))},
-        "learns_from": source.plan.basis,
-        "absent": source.absent,
+        "taught_the_bundled": len({one.person for one in tested if taught_the_bundled(one)}),
+        "learns_from": plan.basis,
+        "learns_by": source.teaching if ADAPTIVE in bases else "images as they are",
+        "absent": absent,
+        "useless": bench.same_for_everybody(),
         "linkages": linkages,
     }
 
 
-def _asked_for(options: Options, forms: Mapping[str, Form]) -> list[Linkage]:
-    """The linkages whose forms there are."""
-    names = options.linkages or tuple(LINKAGES)
-    return [
-        linkage
-        for name, linkage in LINKAGES.items()
-        if name in names and set(linkage.roles) <= set(forms)
-    ]
-
-
-def _seen(
-    source: Source,
-    attackers: Mapping[str, Attacker],
-    learners: Mapping[str, Attacker],
-    forms: Mapping[str, Form],
-    told: Callable[[str, int, int], None],
-) -> dict[tuple[str, str], NDArray[np.float32]]:
-    """Features by attacker and form, a row an image of the source; NaN where none are needed."""
-    tested = source.plan.tested
-    own = np.setdiff1d(np.concatenate([t.own for t in source.plan.trials] or [tested]), tested)
-    total = len(tested) + (len(own) if learners else 0)
-    done = 0
-
-    def more(count: int) -> None:
-        nonlocal done
-        done += count
-        told(f"looking at {source.name}", done, total)
-
-    table: dict[tuple[str, str], NDArray[np.float32]] = {}
-    for rows, looking in ((tested, attackers), (own, learners)):
-        if len(rows) and looking:
-            for key, found in look(source.data, rows.tolist(), looking, forms, more).items():
-                width = found.shape[1]
-                empty = np.full((len(source.data), width), np.nan, dtype=np.float32)
-                table.setdefault(key, empty)[rows] = found
-    return table
-
-
-def _linked(
-    source: Source,
-    attackers: Mapping[str, Attacker],
-    seen: Features,
-    linkage: Linkage,
-    basis: str,
-    options: Options,
-) -> dict[str, Any]:
+def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dict[str, Any]:
     """Every attacker on one linkage, and the largest of them."""
-    found: dict[str, list[Scores]] = {}
-    for name, attacker in attackers.items():
-        folds = [
-            scored
-            for trial in _trials(source.plan, attacker, basis)
-            if (scored := _tried(source.data.records, trial, name, attacker, seen, linkage, basis))
-        ]
-        if folds:
-            found[name] = folds
+    found = {
+        name: folds
+        for name in bench.attackers
+        if (folds := bench.tried(name, linkage, adaptive=basis == ADAPTIVE))
+    }
     return {
         "attackers": {
             name: figures(folds, options.gallery_size, options.seed)
@@ -226,49 +208,6 @@ def _linked(
         },
         "largest": _largest(found, options) if found else None,
     }
-
-
-def _trials(plan: Plan, attacker: Attacker, basis: str) -> tuple[Trial, ...]:
-    """Those of a learner; an attacker that learns nothing is tested on everybody at once."""
-    if basis == FIXED and attacker.fit is None:
-        return (Trial(np.empty(0, dtype=np.intp), plan.tested),)
-    return plan.trials
-
-
-def _tried(
-    records: Sequence[Record],
-    trial: Trial,
-    name: str,
-    attacker: Attacker,
-    seen: Features,
-    linkage: Linkage,
-    basis: str,
-) -> Scores | None:
-    matcher = _fitted(records, trial, name, attacker, seen, linkage, basis)
-    query, reference = (seen[name, form][trial.tested] for form in linkage.roles)
-    return score(
-        matcher.of_queries(query),
-        matcher.of_gallery(reference),
-        [records[index] for index in trial.tested],
-        linkage,
-    )
-
-
-def _fitted(
-    records: Sequence[Record],
-    trial: Trial,
-    name: str,
-    attacker: Attacker,
-    seen: Features,
-    linkage: Linkage,
-    basis: str,
-) -> Matcher:
-    """Fixed: as fitted to originals. Adaptive: in the roles in which it is tested."""
-    roles = linkage.roles if basis == ADAPTIVE else (ORIGINAL, ORIGINAL)
-    fit = attacker.fit or (closed_form if basis == ADAPTIVE else as_it_comes)
-    query, reference = (seen[name, form][trial.own] for form in roles)
-    own = [records[index] for index in trial.own]
-    return fit(Training(query.astype(np.float64), reference.astype(np.float64), roles, own))
 
 
 def _largest(found: Mapping[str, Sequence[Scores]], options: Options) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,22 +42,35 @@ class Plan:
     basis: str
 
 
-def plan(source: Dataset, split: str) -> Plan:
+def in_split(record: Record, split: str) -> bool:
+    """Whether an image is tested; ``all`` is every split."""
+    return split in ("all", record.split)
+
+
+def nobody(record: Record) -> bool:
+    """The patients of a remover that is fitted on nobody."""
+    return False
+
+
+def plan(source: Dataset, split: str, taken: Callable[[Record], bool] = nobody) -> Plan:
     """Divide one source: `train` teaches, else the split itself over five parts of its patients.
 
     Parameters
     ----------
     source
         All splits of it.
+    taken
+        Images of patients who are neither tested nor the attacker's: the remover's own.
     """
     records = source.records
-    tested = rows_where([record.split == split for record in records])
-    if split != "train":
+    tested = rows_where([in_split(record, split) and not taken(record) for record in records])
+    if split in ("val", "test"):
         try:
-            teachers = {record.person for record in fit_on(source).records}
+            free = fit_on(source.select(lambda record: not taken(record)))
         except AbsentError:
             pass
         else:
+            teachers = {record.person for record in free.records}
             own = rows_where([r.split == "train" and r.person in teachers for r in records])
             return Plan(tested, (Trial(own, tested),), f"{len(teachers)} people of 'train'")
     part = np.array([part_of(records[index]) for index in tested])

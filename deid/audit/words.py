@@ -35,10 +35,11 @@ def sentence(source: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> 
     """``At least X of 100 patients (a to b) were picked out of N people; a guess finds Y.``"""
     value, low, high = (_of_100(found[key]) for key in ("value", "low", "high"))
     mate = " or ".join(MATES.get(kind, kind) for kind in source["kind"].split("|"))
+    useless = " The release is private and useless: it shows everybody the same picture."
     return (
         f"At least {value} of 100 patients ({low} to {high}) were picked out of {found['n']} "
         f"people; a guess finds {_of_100(found['guess'])}. ({name}, by {mate}: "
-        f"{found['linkage']}, {found['attacker']}{_caveat(found)})"
+        f"{found['linkage']}, {found['attacker']}{_caveat(found)})" + useless * source["useless"]
     )
 
 

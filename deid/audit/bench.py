@@ -1,0 +1,109 @@
+"""Attackers on the bench: fitted on their own patients, tried on others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.audit.attackers.registry import Attacker
+from deid.audit.figures import Scores, score
+from deid.audit.linkages import ORIGINAL, PROTECTED, SECOND, Linkage
+from deid.audit.matching import Matcher, Training, closed_form
+from deid.audit.trials import Plan, Trial
+from mami_core.data import Record
+
+#: By attacker and form, ``(n, d)``.
+Features = Mapping[tuple[str, str], NDArray[np.float32]]
+
+#: Below this share of the originals' variance nothing of a patient is left in any feature.
+SAME = 1e-3
+
+
+@dataclass
+class Bench:
+    """One source, what attackers see of it, and the fits that were made so far.
+
+    Attributes
+    ----------
+    records
+        All images of the source.
+    seen
+        Features of the tested images, a row a record.
+    own
+        Features of the attacker's own images, which it has edited under its own keys.
+    """
+
+    records: Sequence[Record]
+    plan: Plan
+    attackers: Mapping[str, Attacker]
+    seen: Features
+    own: Features
+    _fits: dict[tuple[str, int, tuple[str, str]], Matcher] = field(default_factory=dict)
+
+    def tried(self, name: str, linkage: Linkage, *, adaptive: bool) -> list[Scores]:
+        """Scores of one attacker, a fold each; none where it can not be tried so.
+
+        Fixed is as it was fitted to originals, adaptive as fitted in the linkage's own roles.
+        """
+        attacker = self.attackers[name]
+        if adaptive and not attacker.adapts:
+            return []
+        roles = linkage.roles if adaptive else (ORIGINAL, ORIGINAL)
+        learns = adaptive or attacker.fit is not None
+        # One that learns nothing is tested on everybody at once.
+        everybody = (Trial(self.plan.tested[:0], self.plan.tested),)
+        folds = []
+        for number, trial in enumerate(self.plan.trials if learns else everybody):
+            matcher = self._fitted(name, number, roles) if learns else Matcher()
+            query, gallery = (self.seen[name, form][trial.tested] for form in linkage.roles)
+            found = score(
+                matcher.of_queries(query),
+                matcher.of_gallery(gallery),
+                [self.records[index] for index in trial.tested],
+                linkage,
+            )
+            if found is not None:
+                folds.append(found)
+        return folds
+
+    def same_for_everybody(self) -> bool:
+        """Whether a release shows everybody the same picture, as far as any attacker sees."""
+        shares = [
+            self._spread(name, PROTECTED) / max(self._spread(name, ORIGINAL), 1e-12)
+            for name in self.attackers
+            if (name, PROTECTED) in self.seen
+        ]
+        return bool(shares) and max(shares) < SAME
+
+    def _spread(self, name: str, form: str) -> float:
+        rows = self.seen[name, form][self.plan.tested].astype(np.float64)
+        return float(rows.var(axis=0).sum())
+
+    def _fitted(self, name: str, number: int, roles: tuple[str, str]) -> Matcher:
+        if (name, number, roles) not in self._fits:
+            turned = self._fits.get((name, number, roles[::-1]))
+            self._fits[name, number, roles] = (
+                Matcher(turned.gallery, turned.query)
+                if turned is not None
+                else self._learnt(name, self.plan.trials[number], roles)
+            )
+        return self._fits[name, number, roles]
+
+    def _learnt(self, name: str, trial: Trial, roles: tuple[str, str]) -> Matcher:
+        query, gallery = (self._draws(name, form, roles) for form in roles)
+        fit = self.attackers[name].fit or closed_form
+        own = [self.records[index] for index in trial.own]
+        rows = trial.own
+        return fit(
+            Training([one[rows] for one in query], [one[rows] for one in gallery], roles, own)
+        )
+
+    def _draws(self, name: str, form: str, roles: tuple[str, str]) -> list[NDArray[np.float64]]:
+        """A form of the attacker's own images; against originals, every draw that it has made."""
+        forms = [form]
+        if form == PROTECTED and ORIGINAL in roles and (name, SECOND) in self.own:
+            forms.append(SECOND)
+        return [self.own[name, one].astype(np.float64) for one in forms]

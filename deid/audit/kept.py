@@ -1,0 +1,48 @@
+"""Features that are kept on disk, so that an audit that was stopped goes on where it was.
+
+They let anybody who has them find the patients: the folder is its owner's alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.audit.attackers.registry import Attacker
+from deid.audit.trouble import AuditError
+from mami_core.files import atomic
+
+
+def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
+    """The same attacker, which looks at no picture twice.
+
+    Features are named by a hash of the attacker's name and of the pictures that were looked at
+    together, so that nothing stale is found.
+
+    Raises
+    ------
+    AuditError
+        Where the folder can not be written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditError(f"the report's folder can not be made ({error.strerror})") from None
+
+    def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        digest = hashlib.sha256(name.encode() + str(pictures.shape).encode())
+        digest.update(np.ascontiguousarray(pictures).tobytes())
+        path = folder / f"{digest.hexdigest()}.npy"
+        if path.is_file():
+            kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            return kept
+        found = attacker.embed(pictures).astype(np.float32)
+        with atomic(path) as stream:
+            np.save(stream, found)
+        return found
+
+    return replace(attacker, embed=embed)

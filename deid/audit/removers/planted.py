@@ -1,0 +1,43 @@
+"""Removers with a known answer: an attacker that does not break these proves nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deid.audit.removers.registry import SIDE, Change, Donors, Picture, remover
+
+#: Side of the blocks that are shuffled; in no augmentation of a bundled training.
+BLOCK = 4
+
+
+@remover("identity", planted=True)
+def identity(_: float, donors: Donors) -> Change:
+    """Nothing is changed: every linkage finds what it finds in the originals."""
+    return lambda picture, code: picture
+
+
+@remover("tone", planted=True)
+def tone(_: float, donors: Donors) -> Change:
+    """One tone curve with offset and gain for everybody: hides nothing."""
+    return lambda picture, code: np.float32(0.1) + np.float32(0.75) * picture ** np.float32(1.8)
+
+
+@remover("shuffle", planted=True)
+def shuffle(_: float, donors: Donors) -> Change:
+    """One shuffle of 4 x 4 blocks for everybody: fools the eye, and attackers that do not adapt."""
+    cells = SIDE // BLOCK
+    order = np.random.default_rng(0).permutation(cells * cells)
+
+    def change(picture: Picture, code: np.random.Generator) -> Picture:
+        blocks = picture.reshape(cells, BLOCK, cells, BLOCK, -1).swapaxes(1, 2)
+        mixed = blocks.reshape(cells * cells, BLOCK, BLOCK, -1)[order]
+        rows = mixed.reshape(cells, cells, BLOCK, BLOCK, -1).swapaxes(1, 2)
+        return rows.reshape(picture.shape)
+
+    return change
+
+
+@remover("constant", planted=True)
+def constant(_: float, donors: Donors) -> Change:
+    """The same grey picture for everybody: private, and useless."""
+    return lambda picture, code: np.full_like(picture, 0.5)

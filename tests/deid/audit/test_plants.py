@@ -1,0 +1,85 @@
+"""Removers with a known answer, through the whole audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deid.audit import Options, audit
+from deid.audit.words import first_sentence, last_line
+from mami_core.data import open_dataset
+
+People = Callable[..., Path]
+LINKED = ("outer", "reverse", "inner")
+
+
+def run(folder: Path, remover: str, **options: object) -> dict:
+    asked = {"attackers": ("pixels", "outline"), "remover": remover, "adaptive": True} | options
+    return audit(open_dataset(folder), Options(**asked))  # type: ignore[arg-type]
+
+
+def rank1(record: dict, linkage: str, basis: str, attacker: str = "outline") -> float:
+    found = record["sources"]["demo"]["linkages"][linkage][basis]["attackers"]
+    return found[attacker]["rank1"]["value"]
+
+
+@pytest.fixture(scope="module")
+def folder(people: People) -> Path:
+    """People whom a coarse thumbnail finds often, but not always."""
+    return people(val=32, train=60, noise=60.0)
+
+
+def test_a_remover_that_changes_nothing_protects_nobody_in_any_linkage(folder: Path) -> None:
+    record = run(folder, "identity")
+    original = rank1(record, "original", "fixed")
+    assert original > 0.5
+    for linkage in LINKED:
+        assert rank1(record, linkage, "fixed") == pytest.approx(original, abs=0.02)
+        assert rank1(record, linkage, "adaptive") > original - 0.1
+    assert rank1(record, "copy", "fixed") == 1.0
+
+
+def test_a_shuffle_fools_the_fixed_attacker_and_not_the_one_that_adapts(people: People) -> None:
+    record = run(people(val=32, train=200, noise=40.0), "shuffle")
+    original = rank1(record, "original", "fixed")
+    assert rank1(record, "outer", "fixed") < original / 2
+    assert rank1(record, "inner", "adaptive") > original - 0.3
+    assert rank1(record, "inner", "adaptive") > 2 * rank1(record, "outer", "fixed")
+
+
+def test_one_picture_for_everybody_is_found_at_chance_and_called_useless(folder: Path) -> None:
+    record = run(folder, "constant")
+    for linkage in (*LINKED, "copy"):
+        for basis in ("fixed", "adaptive"):
+            assert rank1(record, linkage, basis) == pytest.approx(1 / 32)
+    assert record["sources"]["demo"]["useless"]
+    assert "useless" in first_sentence(record)
+
+
+def test_other_removers_are_not_called_useless(folder: Path) -> None:
+    record = run(folder, "blur", attackers=("pixels",))
+    assert not record["sources"]["demo"]["useless"]
+    assert "useless" not in first_sentence(record)
+
+
+def test_a_fixed_attacker_alone_is_said_to_overstate_protection(folder: Path) -> None:
+    record = run(folder, "blur", attackers=("outline",), adaptive=False)
+    assert "fixed only, overstates protection" in first_sentence(record)
+    assert "attackers that adapt" in last_line(record)
+    adaptive = run(folder, "blur", attackers=("outline",))
+    assert "overstates" not in first_sentence(adaptive)
+
+
+def test_keys_of_the_attacker_are_not_those_of_the_release(people: People) -> None:
+    """With noise alone in the pictures two releases share nothing, and one release all."""
+    record = run(people(val=32, train=40, noise=60.0), "noise:200", attackers=("pixels",))
+    assert rank1(record, "inner", "fixed", "pixels") < 0.3
+
+
+def test_donors_of_a_fitted_remover_are_not_the_attackers(folder: Path) -> None:
+    all_of_train = run(folder, "blur", attackers=("outline",))["sources"]["demo"]["learns_from"]
+    some = run(folder, "look-alikes:3", attackers=("outline",))["sources"]["demo"]["learns_from"]
+    assert all_of_train == "60 people of 'train'"
+    assert 10 < int(some.split()[0]) < 50

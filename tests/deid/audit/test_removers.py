@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deid.audit import AuditError
+from deid.audit.removers import REMOVERS, called
+from deid.audit.removers.registry import SIDE, working
+
+CODE, OTHER = b"one", b"two"
+
+
+def donors(channels: int = 1) -> np.ndarray:
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (20, 7, 7, channels), dtype=np.uint8)
+    return coarse.repeat(SIDE // 7, axis=1).repeat(SIDE // 7, axis=2)
+
+
+def picture(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(1).random(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", sorted(REMOVERS))
+@pytest.mark.parametrize("shape", [(60, 50), (60, 50, 3)])
+def test_strength_0_is_no_edit_and_equal_codes_give_equal_pictures(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    entry, parameter = called(name)
+    edit = entry.build(parameter, donors(3 if len(shape) == 3 else 1)).edit
+    before = picture(shape)
+    assert np.array_equal(edit(before, "xray", CODE, 0.0), before)
+    after = edit(before, "xray", CODE, 1.0)
+    assert after.dtype == np.float32
+    assert after.shape in (shape, (SIDE, SIDE, *shape[2:]))
+    assert 0.0 <= after.min() <= after.max() <= 1.0
+    assert np.array_equal(after, edit(before, "xray", CODE, 1.0))
+
+
+@pytest.mark.parametrize("name", ["noise", "dp-pix", "look-alikes"])
+def test_another_code_is_another_picture(name: str) -> None:
+    entry, parameter = called(name)
+    edit = entry.build(parameter, donors()).edit
+    before = picture((60, 50))
+    assert not np.array_equal(edit(before, None, CODE, 1.0), edit(before, None, OTHER, 1.0))
+
+
+def test_dp_pix_holds_blocks_of_one_value_and_pca_few_numbers() -> None:
+    entry, parameter = called("dp-pix:16")
+    after = entry.build(parameter, donors()).edit(picture((224, 224)), None, CODE, 1.0)
+    assert len(np.unique(after)) <= (SIDE // 16) ** 2
+    entry, parameter = called("pca:3")
+    edit = entry.build(parameter, donors()).edit
+    flat = np.stack([edit(picture((224, 224)) * s, None, CODE, 1.0).ravel() for s in (0.3, 0.6, 1)])
+    assert np.linalg.matrix_rank(flat - flat.mean(axis=0), tol=0.1) <= 3
+
+
+def test_the_bundled_remover_refuses_what_it_does_not_edit() -> None:
+    entry, parameter = called("remover")
+    with pytest.raises(AuditError, match="it edits xray alone"):
+        entry.build(parameter, donors()).edit(picture((60, 50, 3)), "fundus", CODE, 1.0)
+
+
+def test_a_shuffle_keeps_every_pixel() -> None:
+    entry, parameter = called("shuffle")
+    before = picture((224, 224))
+    after = entry.build(parameter, donors()).edit(before, None, CODE, 1.0)
+    square = working(before)
+    assert np.array_equal(np.sort(after.ravel()), np.sort(square.ravel()))
+    assert not np.array_equal(after, square[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nothing", "no such remover; there are: "),
+        ("blur:wide", "not a number above 0"),
+        ("blur:-1", "not a number above 0"),
+        ("blur:nan", "not a number above 0"),
+        ("tone:3", "takes no parameter"),
+    ],
+)
+def test_what_is_no_remover_is_one_line(text: str, words: str) -> None:
+    with pytest.raises(AuditError, match=words):
+        called(text)
