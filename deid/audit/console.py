@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from deid.audit.power import verdict
 from deid.audit.words import first_sentence, headline, last_line
 
 
@@ -81,7 +82,9 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
         )
     for reason, count in source["excluded"].items():
         if count:
-            yield f"{name}: {count} of {source['images']} images left out: {reason}."
+            yield f"{name}: {count} of {source['images']} images: {reason}."
+    if "control" in source:
+        yield f"{name}: {verdict(source['control'])}."
     if source["taught_the_bundled"]:
         yield (
             f"{name}: {source['taught_the_bundled']} of the tested people taught the bundled "

@@ -12,16 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import deid
 from deid.audit.attackers.registry import Attacker
 from deid.audit.trouble import AuditError
 from mami_core.files import atomic
+from mami_core.weights import SUMS, bundled
 
 
 def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
     """The same attacker, which looks at no picture twice.
 
-    Features are named by a hash of the attacker's name and of the pictures that were looked at
-    together, so that nothing stale is found.
+    Features are named by a hash of the attacker's name, of the software and its weights, and of the
+    pictures that were looked at together, so that nothing stale is found.
 
     Raises
     ------
@@ -33,8 +35,10 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
     except OSError as error:
         raise AuditError(f"the report's folder can not be made ({error.strerror})") from None
 
+    stamp = f"{name} {deid.__version__} {(bundled() / SUMS).read_text()}".encode()
+
     def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        digest = hashlib.sha256(name.encode() + str(pictures.shape).encode())
+        digest = hashlib.sha256(stamp + str(pictures.shape).encode())
         digest.update(np.ascontiguousarray(pictures).tobytes())
         path = folder / f"{digest.hexdigest()}.npy"
         if path.is_file():

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import deid
 from deid.audit.attackers import ATTACKERS, Attacker, Entry
 from deid.audit.attackers import named as attackers_named
 from deid.audit.attackers.mami import taught_the_bundled
 from deid.audit.bench import Bench
+from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.figures import Scores, by_patient, figures, found_first, largest
 from deid.audit.kept import keeping
-from deid.audit.linkages import LINKAGES, Linkage
+from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
 from deid.audit.pairing import Release
+from deid.audit.power import PLANTS, verdicts
 from deid.audit.release import built, is_donor
 from deid.audit.removers import called
 from deid.audit.source import Source
-from deid.audit.trials import in_split, nobody, plan
+from deid.audit.trials import Plan, in_split, nobody, plan
 from deid.audit.trouble import AuditError
 from deid.audit.words import not_tested
-from mami_core.data import Dataset
+from mami_core.data import Dataset, Record, known
 from mami_core.evaluation.protocol import usable
 from mami_core.evaluation.yardsticks import AbsentError
 
@@ -50,6 +54,7 @@ class Options:
     linkages: tuple[str, ...] = ()
     remover: str | None = None
     strength: float = 1.0
+    control: bool = False
 
 
 def audit(
@@ -93,6 +98,8 @@ def audit(
     wanted = options.remover or (release.remover if release and options.adaptive else None)
     entry, parameter = called(wanted) if wanted else (None, 0.0)
     originals = dataset if release is None else release.originals
+    if options.control and not (options.adaptive and (entry or release)):
+        raise AuditError("--control tries adaptive attackers on a release; give --adaptive and one")
     names = sorted({one.source for one in originals.records if in_split(one, options.split)})
     if not names:
         raise AuditError(f"the data set has no images in split '{options.split}'; see --split")
@@ -111,6 +118,8 @@ def audit(
         )
         telling = partial(told, f"looking at {name}")
         sources[name] = _audited(source, ready, missing, options, telling)
+        if options.control:
+            sources[name]["control"] = _control(source, ready, sources[name], options, told)
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
@@ -146,7 +155,6 @@ def _audited(
     told: Callable[[int, int], None],
 ) -> dict[str, Any]:
     plan = source.plan
-    tested = [source.data.records[index] for index in plan.tested]
     learners = {name for name, one in attackers.items() if one.fit is not None}
     absent = dict(missing)
     if not plan.trials:
@@ -159,12 +167,10 @@ def _audited(
     asked = source.linkages(options.linkages)
     forms = source.forms(asked, options.seed, options.strength, adaptive=ADAPTIVE in bases)
     learning = {name: one for name, one in attackers.items() if name in learners}
-    bench = Bench(
-        source.data.records,
-        plan,
-        attackers,
-        *source.seen(attackers, learning, forms, told),
-    )
+    seen, own = source.seen({LOOK: thumbnails(), **attackers}, learning, forms, told)
+    plan, copies = _without_doubles(plan, source.data.records, seen[LOOK, ORIGINAL])
+    tested = [source.data.records[index] for index in plan.tested]
+    bench = Bench(source.data.records, plan, attackers, seen, own)
     linkages = {
         linkage.name: {basis: _linked(bench, linkage, basis, options) for basis in bases}
         for linkage in asked
@@ -172,19 +178,24 @@ def _audited(
     patients = max(
         (
             found["patients"]
-            for linked in linkages.values()
-            for basis in linked.values()
+            for linkage in asked
+            if not linkage.copies
+            for basis in linkages[linkage.name].values()
             for found in basis["attackers"].values()
         ),
         default=0,
     )
     return {
         "kind": "|".join(sorted({record.kind for record in tested})),
-        "images": len(tested),
+        "images": len(tested) + copies,
         "people": len({record.person for record in tested}),
         "patients": patients,
         "decidable": patients >= FEWEST_PATIENTS,
-        "excluded": {"ids not reliable enough to match": len(tested) - len(usable(tested))},
+        "excluded": {
+            "copies of another image": copies,
+            "ids not reliable enough to match": len(tested) - len(usable(tested)),
+            "one image of the person (impostors only)": _alone(tested),
+        },
         "taught_the_bundled": len({one.person for one in tested if taught_the_bundled(one)}),
         "learns_from": plan.basis,
         "learns_by": source.teaching if ADAPTIVE in bases else "images as they are",
@@ -192,6 +203,47 @@ def _audited(
         "useless": bench.same_for_everybody(),
         "linkages": linkages,
     }
+
+
+def _without_doubles(
+    plan: Plan, records: Sequence[Record], thumbs: NDArray[np.float32]
+) -> tuple[Plan, int]:
+    """The plan less copies of one picture, and how many these are.
+
+    Found on originals only. Neighbouring slices of a scan are alike and are no copies.
+    """
+    single = np.array(
+        [not known(one.source, modality=one.modality).pooled for one in records], dtype=bool
+    )
+    tested = plan.tested[single[plan.tested]]
+    copies = tested[doubles(thumbs[tested])]
+    return plan.without(copies), len(copies)
+
+
+def _alone(records: Sequence[Record]) -> int:
+    images = Counter(record.person for record in records)
+    return sum(count == 1 for count in images.values())
+
+
+def _control(
+    source: Source,
+    attackers: Mapping[str, Attacker],
+    audited: Mapping[str, Any],
+    options: Options,
+    told: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """The same attackers against planted removers (see `deid.audit.power`)."""
+    planted = {}
+    for plant in PLANTS:
+        entry, parameter = called(plant)
+        instead = replace(source, remover=built(entry, parameter, source.data), release=None)
+        only = replace(options, linkages=("outer", "inner"), strength=1.0)
+        telling = partial(told, f"control '{plant}'")
+        planted[plant] = _audited(instead, attackers, {}, only, telling)["linkages"]
+    own = audited["linkages"]
+    if "original" not in own or ADAPTIVE not in own["original"]:
+        return {}
+    return verdicts(own, planted)
 
 
 def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dict[str, Any]:

@@ -41,6 +41,14 @@ class Plan:
     trials: tuple[Trial, ...]
     basis: str
 
+    def without(self, rows: NDArray[np.intp]) -> Plan:
+        """The same plan, in which `rows` are not tested."""
+        return Plan(
+            np.setdiff1d(self.tested, rows),
+            tuple(Trial(trial.own, np.setdiff1d(trial.tested, rows)) for trial in self.trials),
+            self.basis,
+        )
+
 
 def in_split(record: Record, split: str) -> bool:
     """Whether an image is tested; ``all`` is every split."""

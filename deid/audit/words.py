@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deid.audit.power import verdict
+
 #: What another image of a person is. Only the first two are a sentence about other visits.
 MATES = {
     "visit": "another visit",
@@ -35,12 +37,17 @@ def sentence(source: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> 
     """``At least X of 100 patients (a to b) were picked out of N people; a guess finds Y.``"""
     value, low, high = (_of_100(found[key]) for key in ("value", "low", "high"))
     mate = " or ".join(MATES.get(kind, kind) for kind in source["kind"].split("|"))
-    useless = " The release is private and useless: it shows everybody the same picture."
-    return (
+    weak = ""
+    if "control" in source and found["linkage"] != "original":
+        weak = f"; {verdict(source['control'])}"
+    said = (
         f"At least {value} of 100 patients ({low} to {high}) were picked out of {found['n']} "
         f"people; a guess finds {_of_100(found['guess'])}. ({name}, by {mate}: "
-        f"{found['linkage']}, {found['attacker']}{_caveat(found)})" + useless * source["useless"]
+        f"{found['linkage']}, {found['attacker']}{_caveat(found)}{weak})"
     )
+    if source["useless"]:
+        said += " The release is private and useless: it shows everybody the same picture."
+    return said
 
 
 def headline(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +83,8 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
         gaps.append("any protection (no --remover, --protected or --pairs)")
     elif not adaptive:
         gaps.append(f"attackers that adapt to the edit ({OVERSTATES})")
+    if adaptive and linkages - {"original"}:
+        gaps += _control(record)
     missing: dict[str, list[str]] = {}
     for source in record["sources"].values():
         for name, reason in source["absent"].items():
@@ -86,6 +95,17 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
         gaps.append("reversal of the edit, galleries that mix originals with protected images")
     gaps.append("what headers and kept attributes give away")
     gaps.append("an attacker who pools several images of the query's person")
+    return gaps
+
+
+def _control(record: Mapping[str, Any]) -> list[str]:
+    """What the power control leaves open, source by source."""
+    gaps = []
+    for name, source in record["sources"].items():
+        if "control" not in source:
+            gaps.append(f"whether the attackers of {name} are strong enough (no --control)")
+        elif not any(one["passes"] for one in source["control"].values()):
+            gaps.append(f"attackers of {name} that pass the power control")
     return gaps
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deid.cli.choices import DataSet, Device, Split
+from deid.cli.choices import DataSet, Device
+from deid.cli.embed import Part
 
 
 def audit(
@@ -19,8 +19,37 @@ def audit(
         str | None,
         typer.Option(help="NAME[,NAME]: see `deid attackers`.", show_default="all of them"),
     ] = None,
-    split: Annotated[Split, typer.Option(help="`test` is to be read once, at the end.")] = (
-        Split.val
+    protected: Annotated[
+        Path | None, typer.Option(help="Folder of the protected images of a release.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(help="Private folder of the run of `deid scrub` that made --protected."),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="CSV with the columns original and protected, in place of --run-dir."),
+    ] = None,
+    remover: Annotated[
+        str | None,
+        typer.Option(help="NAME[:PARAMETER]: edit the images with it, under fresh keys."),
+    ] = None,
+    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the remover.")] = 1.0,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Attackers learn from images they edited.")
+    ] = False,
+    control: Annotated[
+        bool,
+        typer.Option("--control", help="Try the attackers on planted removers as well (slow)."),
+    ] = False,
+    linkage: Annotated[
+        str | None,
+        typer.Option(
+            help="NAME[,NAME]: original, outer, reverse, inner, copy.", show_default="all"
+        ),
+    ] = None,
+    split: Annotated[Part, typer.Option(help="`test` is to be read once, at the end.")] = (
+        Part.val
     ),
     gallery_size: Annotated[
         int | None,
@@ -28,6 +57,10 @@ def audit(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every random draw.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Private folder for audit.json, audit.csv and what attackers saw."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure how many patients an attacker finds again from the pictures alone.
@@ -38,16 +71,34 @@ def audit(
     from deid.audit import AuditError, Options
     from deid.audit import audit as run
     from deid.audit.console import progress, show
+    from deid.audit.pairing import paired
+    from deid.audit.writing import FEATURES, claim, write
     from mami_core.data import DatasetError, open_dataset
     from mami_core.device import DeviceError
     from mami_core.weights import WeightsError
 
-    options = Options(split=split.value, gallery_size=gallery_size, seed=seed, device=device.value)
+    options = Options(
+        attackers=tuple(attacker.split(",")) if attacker else Options.attackers,
+        split=split.value,
+        gallery_size=gallery_size,
+        seed=seed,
+        device=device.value,
+        adaptive=adaptive,
+        linkages=tuple(linkage.split(",")) if linkage else (),
+        remover=remover,
+        strength=strength,
+        control=control,
+    )
     try:
-        if attacker is not None:
-            options = replace(options, attackers=tuple(attacker.split(",")))
+        images = open_dataset(dataset, root)
+        release = paired(images, protected, run_dir, pairs)
+        if report is not None:
+            claim(report, protected)
         with progress() as told:
-            record = run(open_dataset(dataset, root), options, told)
+            keep = report / FEATURES if report is not None else None
+            record = run(images, options, release, told=told, keep=keep)
+        if report is not None:
+            write(report, record)
     except (AuditError, DatasetError, DeviceError, WeightsError) as error:
         typer.echo(f"deid audit: {error}", err=True)
         raise typer.Exit(2) from None

@@ -83,3 +83,18 @@ def test_donors_of_a_fitted_remover_are_not_the_attackers(folder: Path) -> None:
     some = run(folder, "look-alikes:3", attackers=("outline",))["sources"]["demo"]["learns_from"]
     assert all_of_train == "60 people of 'train'"
     assert 10 < int(some.split()[0]) < 50
+
+
+def test_an_attacker_that_breaks_no_plant_is_too_weak_to_tell(folder: Path) -> None:
+    record = run(folder, "blur", attackers=("outline",), control=True)
+    said = record["sources"]["demo"]["control"]["outline"]
+    assert set(said["planted"]) == {"identity", "tone", "shuffle"}
+    assert said["planted"]["identity"]["outer"] > said["auc"] - 0.05
+    if not said["passes"]:
+        assert "too weak to tell" in first_sentence(record)
+        assert "pass the power control" in last_line(record)
+
+
+def test_without_a_control_the_last_line_says_that_strength_is_not_known(folder: Path) -> None:
+    record = run(folder, "blur", attackers=("outline",))
+    assert "strong enough (no --control)" in last_line(record)

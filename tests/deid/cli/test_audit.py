@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import json
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,11 +53,50 @@ def test_json_is_one_object_with_a_schema(app: Typer, people: People) -> None:
     assert [point["n"] for point in found["linkability"]] == [2, 5, 10, 20, 31]
 
 
+def test_a_report_is_private_and_a_second_audit_looks_at_nothing_again(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    folder, report = people(val=31, train=12), tmp_path / "report"
+    call = ["audit", str(folder), "--attacker=pixels", f"--report={report}", "--json"]
+    first = CliRunner().invoke(app, call)
+    assert first.exit_code == 0, first.output
+    record = json.loads((report / "audit.json").read_text())
+    assert record == json.loads(first.stdout)
+    with (report / "audit.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["figure"] for row in rows} == {"auc", "linkability", "singling_out"}
+    assert stat.S_IMODE(report.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(p.stat().st_mode) & 0o077 == 0 for p in report.rglob("*"))
+    kept = {path: path.stat().st_mtime_ns for path in (report / "features").iterdir()}
+    assert kept
+    again = CliRunner().invoke(app, call)
+    assert again.stdout == first.stdout
+    assert kept == {path: path.stat().st_mtime_ns for path in (report / "features").iterdir()}
+
+
+def test_a_report_never_lies_inside_what_is_shared(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    folder = people(val=3)
+    (tmp_path / "pairs.csv").write_text("original,protected\nval0_0.png,val0_0.png\n")
+    call = ["audit", str(folder), f"--protected={folder}", f"--pairs={tmp_path / 'pairs.csv'}"]
+    done = CliRunner().invoke(app, [*call, f"--report={folder / 'report'}"])
+    assert done.exit_code == 2
+    assert "lies inside --protected" in done.stderr
+    assert not (folder / "report").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--attacker=somebody"], "no such attacker; there are: "),
         (["--split=test"], "no images in split 'test'"),
+        (["--linkage=sideways"], "no such linkage; there are: "),
+        (["--remover=magic"], "no such remover; there are: "),
+        (["--remover=pca"], "made from people of 'train'"),
+        (["--control"], "give --adaptive"),
+        (["--run-dir=nowhere"], "--protected needs --run-dir"),
+        (["--remover=nowhere.safetensors"], "weights file does not exist"),
     ],
 )
 def test_a_wrong_call_is_one_line(

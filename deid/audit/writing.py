@@ -1,0 +1,80 @@
+"""The private report of an audit: the exact record, and a table of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from deid.audit.trouble import AuditError
+from mami_core.files import write_text
+
+RECORD, TABLE, FEATURES = "audit.json", "audit.csv", "features"
+
+COLUMNS = (
+    "source",
+    "linkage",
+    "basis",
+    "attacker",
+    "figure",
+    "people",
+    "value",
+    "low",
+    "high",
+    "patients",
+    "guess",
+)
+
+
+def claim(folder: Path, released: Path | None) -> None:
+    """Make the report's folder, for its owner alone, before hours are spent on it.
+
+    Parameters
+    ----------
+    released
+        The folder of protected images, which must not come to hold anything private.
+
+    Raises
+    ------
+    AuditError
+        Where it can not be made, or lies inside the release.
+    """
+    inside = [folder.resolve(), *folder.resolve().parents]
+    if released is not None and released.resolve() in inside:
+        raise AuditError("--report lies inside --protected, which is to be shared; name another")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_text(folder / TABLE, [",".join(COLUMNS) + "\n"])
+    except OSError as error:
+        raise AuditError(f"--report can not be written ({error.strerror}); name another") from None
+
+
+def write(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``audit.json`` and ``audit.csv``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows(record))
+    write_text(folder / RECORD, [json.dumps(record, indent=1)])
+    write_text(folder / TABLE, [text.getvalue()])
+
+
+def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """One row a figure and number of people, with `COLUMNS`."""
+    for source, audited in record["sources"].items():
+        for linkage, linked in audited["linkages"].items():
+            for basis, found in linked.items():
+                for attacker, figures in found["attackers"].items():
+                    for figure, people, guess, one in _points(figures):
+                        numbers = (one["value"], one["low"], one["high"], one["patients"])
+                        yield (source, linkage, basis, attacker, figure, people, *numbers, guess)
+
+
+def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, float, Mapping[str, Any]]]:
+    yield "auc", "", 0.5, figures["auc"]
+    for figure in ("linkability", "singling_out"):
+        for point in figures[figure]:
+            yield figure, point["n"], point["guess"], point

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from deid.audit.power import verdict, verdicts
+
+
+def figures(**aucs: float) -> dict:
+    return {"attackers": {name: {"auc": {"value": auc}} for name, auc in aucs.items()}}
+
+
+def control(shuffled: float, own: float = 0.94, best: float = 0.95) -> dict:
+    originals = {"original": {"fixed": figures(best=best), "adaptive": figures(whiten=own)}}
+    planted = {
+        "identity": {"outer": {"adaptive": figures(whiten=own)}},
+        "shuffle": {
+            "outer": {"adaptive": figures(whiten=0.93)},
+            "inner": {"adaptive": figures(whiten=shuffled)},
+        },
+    }
+    return verdicts(originals, planted)
+
+
+def test_an_attacker_that_reaches_and_breaks_passes() -> None:
+    said = control(shuffled=0.90)
+    assert said["whiten"]["passes"]
+    assert verdict(said) == "power control passed by whiten"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (control(shuffled=0.88), "finds 0.88 behind 'shuffle'"),
+        (control(shuffled=0.93, own=0.91), "has AUC 0.91 on originals"),
+        ({}, "none adapts"),
+    ],
+)
+def test_one_that_does_not_is_too_weak_to_tell(said: dict, words: str) -> None:
+    assert verdict(said).startswith("too weak to tell")
+    assert words in verdict(said)
+    assert "private" not in verdict(said)
