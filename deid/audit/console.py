@@ -90,7 +90,10 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
             f"{name}: {source['taught_the_bundled']} of the tested people taught the bundled "
             "networks: what these find here says nothing of other people."
         )
-    yield f"{name}: attackers learn from {source['learns_from']}: {source['learns_by']}."
+    if source["learns_by"]:
+        yield f"{name}: attackers learn from {source['learns_from']}: {source['learns_by']}."
+    else:
+        yield f"{name}: no attacker could learn: {source['learns_from']}."
 
 
 def _text(figure: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from deid.audit.trouble import AuditError
 from mami_core.data import Dataset, Record
 from mami_core.data.store import Folder, is_inside
-from mami_core.weights import WeightsError, checked, locate
+from mami_core.weights import WeightsError, checked, facts_of, locate
 
 FILES, RUN = "files.csv", "run.json"
 #: The bundled weights that a run edits with.
@@ -159,7 +159,8 @@ def _remover(path: Path) -> tuple[str | None, float]:
         same = run["weights"][BUNDLED] == checked(locate(BUNDLED))
         options = run["options"]
         plain = not options["metadata_only"] and options["max_risk"] is None
-        strength = options["strength"]
+        given = options["strength"]
+        strength = float(facts_of(BUNDLED)["strength"] if given is None else given)
     except (OSError, ValueError, KeyError, TypeError, WeightsError):
         return None, 1.0
-    return (BUNDLED, float(strength)) if same and plain and strength else (None, 1.0)
+    return (BUNDLED, strength) if same and plain and strength > 0.0 else (None, 1.0)

@@ -95,8 +95,10 @@ def audit(
     for name in options.linkages:
         if name not in LINKAGES:
             raise AuditError(f"--linkage: no such linkage; there are: {', '.join(LINKAGES)}")
-    wanted = options.remover or (release.remover if release and options.adaptive else None)
-    entry, parameter = called(wanted) if wanted else (None, 0.0)
+    if release is not None and options.remover is None and options.adaptive:
+        # The one that the run names, at its strength.
+        options = replace(options, remover=release.remover, strength=release.strength)
+    entry, parameter = called(options.remover) if options.remover else (None, 0.0)
     originals = dataset if release is None else release.originals
     if options.control and not (options.adaptive and (entry or release)):
         raise AuditError("--control tries adaptive attackers on a release; give --adaptive and one")
@@ -198,11 +200,18 @@ def _audited(
         },
         "taught_the_bundled": len({one.person for one in tested if taught_the_bundled(one)}),
         "learns_from": plan.basis,
-        "learns_by": source.teaching if ADAPTIVE in bases else "images as they are",
+        "learns_by": _learns_by(source, adaptive=ADAPTIVE in bases),
         "absent": absent,
         "useless": bench.same_for_everybody(),
         "linkages": linkages,
     }
+
+
+def _learns_by(source: Source, *, adaptive: bool) -> str:
+    """Which images attackers learn by, in words; empty where they can not."""
+    if not source.plan.trials:
+        return ""
+    return source.teaching if adaptive else "images as they are"
 
 
 def _without_doubles(

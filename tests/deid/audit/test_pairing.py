@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image, ImageFilter
 from deid.audit import AuditError, Options, audit
 from deid.audit.pairing import paired
 from mami_core.data import open_dataset
+from mami_core.weights import checked, locate
 
 People = Callable[..., Path]
 
@@ -71,6 +73,27 @@ def test_a_release_alone_is_audited_with_attackers_cross_fitted_on_it(
     assert found["rank1"]["value"] > 0.5
     assert found["patients"] == 19
     assert "outline" in demo["linkages"]["inner"]["adaptive"]["attackers"]
+
+
+def test_the_remover_that_the_run_names_is_used_only_where_it_is_the_same_one(
+    originals: Path, released: tuple[Path, Path]
+) -> None:
+    weights = {"remover": checked(locate("remover"))}
+    plain = {"metadata_only": False, "max_risk": None}
+    for run, expected in (
+        ({"weights": weights, "options": plain | {"strength": 0.5}}, ("remover", 0.5)),
+        ({"weights": weights, "options": plain | {"strength": None}}, ("remover", 1.0)),
+        ({"weights": {"remover": "other"}, "options": plain | {"strength": 0.5}}, (None, 1.0)),
+        ({"weights": weights, "options": plain | {"strength": 0.0}}, (None, 1.0)),
+        (
+            {"weights": weights, "options": plain | {"strength": 0.5, "max_risk": 0.1}},
+            (None, 1.0),
+        ),
+    ):
+        (released[1] / "run.json").write_text(json.dumps(run))
+        release = paired(open_dataset(originals), *released, None)
+        assert release is not None
+        assert (release.remover, release.strength) == expected
 
 
 def test_a_table_pairs_as_the_run_folder_does(originals: Path, released: tuple[Path, Path]) -> None:

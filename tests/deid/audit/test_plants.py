@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ People = Callable[..., Path]
 LINKED = ("outer", "reverse", "inner")
 
 
+@functools.cache
 def run(folder: Path, remover: str, **options: object) -> dict:
     asked = {"attackers": ("pixels", "outline"), "remover": remover, "adaptive": True} | options
     return audit(open_dataset(folder), Options(**asked))  # type: ignore[arg-type]

@@ -72,6 +72,7 @@ def test_an_attacker_that_can_not_learn_is_absent_and_the_last_line_says_so(
     record = run(people(val=6))
     assert set(attackers(record)) == {"pixels"}
     assert set(record["sources"]["demo"]["absent"]) == {"outline"}
+    assert record["sources"]["demo"]["learns_by"] == ""
     assert "outline (" in last_line(record)
 
 
@@ -113,3 +114,18 @@ def test_nobody_with_a_mate_is_said(people: People) -> None:
     assert record["sources"]["demo"]["patients"] == 0
     assert first_sentence(record).startswith("Not decidable")
     assert np.isfinite(record["sources"]["demo"]["images"])
+
+
+def test_people_who_taught_the_bundled_networks_are_counted(people: People) -> None:
+    folder = people(train=12)
+    table = folder / "manifest.csv"
+    table.write_text(table.read_text().replace("demo", "nih"))
+    source = run(folder, split="train")["sources"]["nih"]
+    assert source["taught_the_bundled"] == 12
+    assert run(people(val=4))["sources"]["demo"]["taught_the_bundled"] == 0
+
+
+def test_every_split_together_teaches_itself_over_parts(people: People) -> None:
+    demo = run(people(val=20, train=30), split="all")["sources"]["demo"]
+    assert demo["people"] == 50
+    assert demo["learns_from"].startswith("cross-fitted")
