@@ -75,7 +75,9 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
     found = headline(source)
     if "undecidable" in found:
         yield f"{name}: not decidable with this data: {found['undecidable']}."
-    elif found["control"] is not None:
+    elif found["linkage"] != "original":
+        yield f"{name}: {_fewer(source, found)}."
+    if found.get("control") is not None:
         yield (
             f"{name}: findings and outline alone find {100 * found['control']:.1f} of 100; "
             f"the images add {100 * (found['added'] or 0.0):.1f} of the other 100."
@@ -83,8 +85,8 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
     for reason, count in source["excluded"].items():
         if count:
             yield f"{name}: {count} of {source['images']} images: {reason}."
-    if "control" in source:
-        yield f"{name}: {verdict(source['control'])}."
+    if "power" in source:
+        yield f"{name}: {verdict(source['power'])}."
     if source["taught_the_bundled"]:
         yield (
             f"{name}: {source['taught_the_bundled']} of the tested people taught the bundled "
@@ -94,6 +96,17 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}: attackers learn from {source['learns_from']}: {source['learns_by']}."
     else:
         yield f"{name}: no attacker could learn: {source['learns_from']}."
+
+
+def _fewer(source: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """What the edit takes from the attacker that finds most."""
+    attackers = source["linkages"][found["linkage"]][found["basis"]]["attackers"]
+    fewer = attackers[found["attacker"]]["fewer"]
+    value, low, high = (f"{100 * fewer[key]:.0f}" for key in ("value", "low", "high"))
+    return (
+        f"{found['attacker']} finds {value} of 100 fewer ({low} to {high}) than on the originals, "
+        f"among {fewer['n']} people"
+    )
 
 
 def _text(figure: Mapping[str, Any]) -> str:

@@ -138,6 +138,38 @@ def by_patient(values: Array, people: NDArray[np.str_]) -> dict[str, float]:
     return dict(zip(names.tolist(), means.tolist(), strict=True))
 
 
+def difference(
+    before: Sequence[Scores], after: Sequence[Scores], people: int, *, seed: int = 0
+) -> dict[str, Any]:
+    """How many fewer are found than before, patient by patient, with a bootstrap over patients.
+
+    Parameters
+    ----------
+    people
+        N, for both.
+
+    Returns
+    -------
+    ``n, value, low, high, patients``; the value is the mean of before less after, from -1 to 1.
+    """
+    found = [
+        by_patient(found_first(folds, people), np.concatenate([fold.people for fold in folds]))
+        for folds in (before, after)
+    ]
+    common = sorted(set(found[0]) & set(found[1]))
+    fewer = np.array([found[0][person] - found[1][person] for person in common])
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(fewer), np.full(len(fewer), 1.0 / len(fewer)), size=1000)
+    low, high = np.quantile(drawn @ fewer / len(fewer), [0.025, 0.975])
+    return {
+        "n": people,
+        "value": float(fewer.mean()),
+        "low": float(low),
+        "high": float(high),
+        "patients": len(fewer),
+    }
+
+
 def _isolated(folds: Sequence[Scores], people: int, seed: int) -> Array:
     return np.concatenate(
         [singling_out(fold.search.own, fold.search.impostors, people, seed=seed) for fold in folds]

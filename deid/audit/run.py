@@ -18,7 +18,7 @@ from deid.audit.attackers import named as attackers_named
 from deid.audit.attackers.mami import taught_the_bundled
 from deid.audit.bench import Bench
 from deid.audit.doubles import LOOK, doubles, thumbnails
-from deid.audit.figures import Scores, by_patient, figures, found_first, largest
+from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
 from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
 from deid.audit.pairing import Release
@@ -84,7 +84,8 @@ def audit(
     ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``images``, ``people``,
     ``patients`` (with a mate), ``excluded``, what attackers learn from, ``absent`` (by attacker,
     why), ``useless`` (the same picture for everybody), and ``linkages``: by name, by `FIXED` or
-    `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`) and ``largest``.
+    `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals
+    are found, see `deid.audit.figures.difference`) and ``largest``.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def audit(
         telling = partial(told, f"looking at {name}")
         sources[name] = _audited(source, ready, missing, options, telling)
         if options.control:
-            sources[name]["control"] = _control(source, ready, sources[name], options, told)
+            sources[name]["power"] = _power(source, ready, sources[name], options, told)
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
@@ -234,7 +235,7 @@ def _alone(records: Sequence[Record]) -> int:
     return sum(count == 1 for count in images.values())
 
 
-def _control(
+def _power(
     source: Source,
     attackers: Mapping[str, Attacker],
     audited: Mapping[str, Any],
@@ -262,13 +263,15 @@ def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dic
         for name in bench.attackers
         if (folds := bench.tried(name, linkage, adaptive=basis == ADAPTIVE))
     }
-    return {
-        "attackers": {
-            name: figures(folds, options.gallery_size, options.seed)
-            for name, folds in found.items()
-        },
-        "largest": _largest(found, options) if found else None,
+    said = {
+        name: figures(folds, options.gallery_size, options.seed) for name, folds in found.items()
     }
+    if linkage.name != ORIGINAL and not linkage.copies:
+        for name, folds in found.items():
+            before = bench.tried(name, LINKAGES[ORIGINAL], adaptive=False)
+            people = min(fold.size for fold in (*before, *folds))
+            said[name]["fewer"] = difference(before, folds, people, seed=options.seed)
+    return {"attackers": said, "largest": _largest(found, options) if found else None}
 
 
 def _largest(found: Mapping[str, Sequence[Scores]], options: Options) -> dict[str, Any]:

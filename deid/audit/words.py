@@ -38,8 +38,8 @@ def sentence(source: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> 
     value, low, high = (_of_100(found[key]) for key in ("value", "low", "high"))
     mate = " or ".join(MATES.get(kind, kind) for kind in source["kind"].split("|"))
     weak = ""
-    if "control" in source and found["linkage"] != "original":
-        weak = f"; {verdict(source['control'])}"
+    if "power" in source and found["linkage"] != "original":
+        weak = f"; {verdict(source['power'])}"
     said = (
         f"At least {value} of 100 patients ({low} to {high}) were picked out of {found['n']} "
         f"people; a guess finds {_of_100(found['guess'])}. ({name}, by {mate}: "
@@ -84,7 +84,7 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
     elif not adaptive:
         gaps.append(f"attackers that adapt to the edit ({OVERSTATES})")
     if adaptive and linkages - {"original"}:
-        gaps += _control(record)
+        gaps += _power(record)
     missing: dict[str, list[str]] = {}
     for source in record["sources"].values():
         for name, reason in source["absent"].items():
@@ -98,13 +98,13 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
     return gaps
 
 
-def _control(record: Mapping[str, Any]) -> list[str]:
+def _power(record: Mapping[str, Any]) -> list[str]:
     """What the power control leaves open, source by source."""
     gaps = []
     for name, source in record["sources"].items():
-        if "control" not in source:
+        if "power" not in source:
             gaps.append(f"whether the attackers of {name} are strong enough (no --control)")
-        elif not any(one["passes"] for one in source["control"].values()):
+        elif not any(one["passes"] for one in source["power"].values()):
             gaps.append(f"attackers of {name} that pass the power control")
     return gaps
 

@@ -75,6 +75,8 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, float, Mapping[str, Any]]]:
     yield "auc", "", 0.5, figures["auc"]
+    if "fewer" in figures:
+        yield "fewer", figures["fewer"]["n"], 0.0, figures["fewer"]
     for figure in ("linkability", "singling_out"):
         for point in figures[figure]:
             yield figure, point["n"], point["guess"], point

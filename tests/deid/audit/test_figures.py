@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deid.audit.figures import figures, largest, score
+from deid.audit.figures import difference, figures, largest, score
 from deid.audit.linkages import LINKAGES
 from mami_core.data import Record
 
@@ -71,3 +71,22 @@ def test_a_fold_scores_its_own_people_alone() -> None:
     assert found["rank1"]["gallery"] == 4
     assert found["rank1"]["value"] == 1.0
     assert found["auc"]["value"] == 1.0
+
+
+def test_the_difference_is_of_each_patient_with_itself() -> None:
+    """What is equal before and after has no spread, however patients differ."""
+    some = records(20)
+    rows = np.repeat(np.random.default_rng(0).normal(size=(20, 3)), 2, axis=0)
+    rows += 0.7 * np.random.default_rng(1).normal(size=rows.shape)
+    before = score(rows, rows, some, LINKAGES["original"])
+    assert before is not None
+    same = difference([before], [before], 20)
+    assert (same["value"], same["low"], same["high"]) == (0.0, 0.0, 0.0)
+    constant = score(np.ones((40, 3)), rows, some, LINKAGES["outer"])
+    equal = score(np.ones((40, 3)), np.ones((40, 3)), some, LINKAGES["outer"])
+    assert constant is not None
+    assert equal is not None
+    rank1 = figures([before], None, 0)["rank1"]["value"]
+    fewer = difference([before], [equal], 20)
+    assert fewer["value"] == pytest.approx(rank1 - 1 / 20)
+    assert fewer["low"] < fewer["value"] < fewer["high"]

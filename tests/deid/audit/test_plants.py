@@ -84,12 +84,12 @@ def test_donors_of_a_fitted_remover_are_not_the_attackers(folder: Path) -> None:
     all_of_train = run(folder, "blur", attackers=("outline",))["sources"]["demo"]["learns_from"]
     some = run(folder, "look-alikes:3", attackers=("outline",))["sources"]["demo"]["learns_from"]
     assert all_of_train == "60 people of 'train'"
-    assert 10 < int(some.split()[0]) < 50
+    assert 30 < int(some.split()[0]) < 57
 
 
 def test_an_attacker_that_breaks_no_plant_is_too_weak_to_tell(folder: Path) -> None:
     record = run(folder, "blur", attackers=("outline",), control=True)
-    said = record["sources"]["demo"]["control"]["outline"]
+    said = record["sources"]["demo"]["power"]["outline"]
     assert set(said["planted"]) == {"identity", "tone", "shuffle"}
     assert said["planted"]["identity"]["outer"] > said["auc"] - 0.05
     if not said["passes"]:
