@@ -14,7 +14,7 @@ from mami_core.data import Record
 from mami_core.evaluation import Estimate, gallery, linkability, pairs, patient_mean
 from mami_core.evaluation.folds import verification_of_folds
 from mami_core.evaluation.protocol import Gallery, Pairs, pooled, usable
-from mami_core.evaluation.singling_out import guess, most_people, singling_out
+from mami_core.evaluation.singling_out import FEWEST, guess, most_people, singling_out
 
 Array = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
     _, patient = np.unique(people, return_inverse=True)
     sizes = sorted({count for count in PEOPLE if count < size} | {size})
     wanted = size if gallery_size is None else gallery_size
-    apart = [n for n in PEOPLE if n <= most_people(size - 1)]
+    apart = [n for n in PEOPLE if FEWEST <= n <= most_people(size - 1)]
     asked: dict[str, Any] = {
         "n": wanted,
         "undecidable": f"the data holds {size} people to search among, and {wanted} were asked for",

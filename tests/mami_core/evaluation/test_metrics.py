@@ -114,3 +114,17 @@ def test_average_precision_is_the_mean_over_the_orders_of_ties(
         precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
         figures.append(precision[hits].mean())
     assert found == pytest.approx(np.mean(figures), abs=1e-12)
+
+
+def test_linkability_is_that_of_the_package_which_an_authority_has_seen() -> None:
+    oracle = pytest.importorskip("legal_eval.metrics.linkability")
+    io = pytest.importorskip("legal_eval.io")
+    scores = np.random.default_rng(0).normal(size=(60, 60)) + 2.0 * np.eye(60)
+    names = [str(index) for index in range(60)]
+    theirs = io.ScoreMatrix(scores, names, names, {})
+    others = scores.T.copy()
+    np.fill_diagonal(others, np.nan)
+    for people in (2, 7, 30, 60):
+        (expected,) = oracle.linkability(theirs, people, estimator="exact")
+        found = linkability(np.diag(scores), others, people).mean()
+        assert found == pytest.approx(expected, abs=1e-9)
