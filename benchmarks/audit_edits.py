@@ -4,8 +4,8 @@ DATA is a set's folder, EDIT a remover of `deid audit` (``blur:4``). One row an 
 of the closed form on one frozen network (`whiten`), on `val`, fixed and adaptive.
 
 Measured on nih `val` (38 patients of 144 people), seed 0, beside the AUC of the table that was made
-before there was an audit (its *fixed* is without whitening; *learns from* is people of `train`; what
-is fitted leaves the attacker three of four):
+before there was an audit; *learns from* is people of `train` (an edit that is fitted leaves the
+attacker three of four):
 
 | edit | outer, fixed | outer, adaptive | inner, adaptive | table: outer, inner | learns from |
 |---|---|---|---|---|---|
@@ -22,8 +22,8 @@ is fitted leaves the attacker three of four):
 | pca:100 | 0.732/0.05 | 0.860/0.18 | 0.838/0.20 | 0.862, 0.880 | 199 |
 | look-alikes:8 | 0.690/0.02 | 0.778/0.10 | 0.688/0.05 | 0.839, 0.772 | 199 |
 
-Two figures lie lower than the table's by more than 0.02: pca:100 (inner) and look-alikes. There the
-edit is another one: it is made of a quarter of the people, so that it shares none with the attacker.
+pca:100 (inner) and look-alikes lie lower than the table's by more than 0.02: there the edit itself
+is made of a quarter of the people, so that it shares none with the attacker.
 """
 
 from __future__ import annotations
