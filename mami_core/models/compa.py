@@ -32,8 +32,14 @@ class Factors:
     up: Tensor
 
     def added(self, output: Tensor, tokens: Tensor) -> Tensor:
-        """A layer's own output ``(B, N, out)`` for `tokens` ``(B, N, in)``, updated."""
-        return torch.baddbmm(output, tokens @ self.down.transpose(1, 2), self.up)
+        """A layer's own output ``(B, N, out)`` for `tokens` ``(B, N, in)``, updated in place.
+
+        A linear layer's gradient does not need its output, and a second one of that size would cost
+        as much as the update.
+        """
+        kind = output.dtype
+        low = tokens.to(kind) @ self.down.to(kind).transpose(1, 2)
+        return output.baddbmm_(low, self.up.to(kind))
 
 
 class GroupedLinear(nn.Module):

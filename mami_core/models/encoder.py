@@ -120,7 +120,9 @@ class QuickGELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
-        return x * torch.sigmoid(1.702 * x)
+        if torch.is_grad_enabled():
+            return x * torch.sigmoid(1.702 * x)
+        return (1.702 * x).sigmoid_().mul_(x)
 
 
 class Block(nn.Module):
