@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -24,7 +24,8 @@ from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
 from deid.audit.pairing import Release
 from deid.audit.power import PLANTS, verdicts
 from deid.audit.release import built, is_donor
-from deid.audit.removers import called
+from deid.audit.removers import REMOVERS, called
+from deid.audit.removers.registry import Entry as RemoverEntry
 from deid.audit.source import Source
 from deid.audit.trials import Plan, in_split, nobody, plan
 from deid.audit.trouble import AuditError
@@ -126,11 +127,16 @@ def audit(
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
-        "options": asdict(options) | {"remover": entry.name if entry is not None else None},
+        "options": asdict(options) | {"remover": _shown(entry, options.remover)},
         "left_out": release.left_out if release is not None else {},
         "sources": sources,
     }
     return record | {"not_tested": not_tested(record)}
+
+
+def _shown(entry: RemoverEntry | None, asked: str | None) -> str | None:
+    """The remover as it was called; of a weights file no path."""
+    return asked if entry is None or entry.name in REMOVERS else entry.name
 
 
 def _of(dataset: Dataset, source: str) -> Dataset:
@@ -178,16 +184,7 @@ def _audited(
         linkage.name: {basis: _linked(bench, linkage, basis, options) for basis in bases}
         for linkage in asked
     }
-    patients = max(
-        (
-            found["patients"]
-            for linkage in asked
-            if not linkage.copies
-            for basis in linkages[linkage.name].values()
-            for found in basis["attackers"].values()
-        ),
-        default=0,
-    )
+    patients = _mated(tested)
     return {
         "kind": "|".join(sorted({record.kind for record in tested})),
         "images": len(tested) + copies,
@@ -228,6 +225,15 @@ def _without_doubles(
     tested = plan.tested[single[plan.tested]]
     copies = tested[doubles(thumbs[tested])]
     return plan.without(copies), len(copies)
+
+
+def _mated(records: Sequence[Record]) -> int:
+    """Patients with an image that another of their images can be found by."""
+    units: dict[tuple[tuple[str, str], str], set[str]] = defaultdict(set)
+    for index in usable(records):
+        one = records[index]
+        units[one.person, one.subject].add(one.unit)
+    return len({person for (person, _), several in units.items() if len(several) > 1})
 
 
 def _alone(records: Sequence[Record]) -> int:

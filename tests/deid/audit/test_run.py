@@ -129,3 +129,14 @@ def test_every_split_together_teaches_itself_over_parts(people: People) -> None:
     demo = run(people(val=20, train=30), split="all")["sources"]["demo"]
     assert demo["people"] == 50
     assert demo["learns_from"].startswith("cross-fitted")
+
+
+def test_where_no_attacker_can_learn_the_patients_are_counted_all_the_same(people: People) -> None:
+    record = run(people(val=8), attackers=("outline",))
+    assert record["sources"]["demo"]["patients"] == 8
+    assert attackers(record) == {}
+    assert first_sentence(record).startswith("Not decidable with this data")
+
+
+def test_the_record_names_the_remover_as_it_was_called(people: People) -> None:
+    assert run(people(val=4), remover="blur:8")["options"]["remover"] == "blur:8"
