@@ -59,7 +59,7 @@ def _table(name: str, source: Mapping[str, Any]) -> Table:
         table.add_column(column, no_wrap=True)
     for linkage, linked in source["linkages"].items():
         for basis, found in linked.items():
-            labels = iter((linkage, basis if linkage != "original" else ""))
+            labels = iter((linkage, "" if (linkage, basis) == ("original", "fixed") else basis))
             for attacker, figures in found["attackers"].items():
                 rank1 = figures["rank1"]
                 people = f"{figures['patients']} of {rank1['gallery']}"
@@ -103,10 +103,10 @@ def _fewer(source: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     attackers = source["linkages"][found["linkage"]][found["basis"]]["attackers"]
     fewer = attackers[found["attacker"]]["fewer"]
     value, low, high = (f"{100 * fewer[key]:.0f}" for key in ("value", "low", "high"))
-    return (
-        f"{found['attacker']} finds {value} of 100 fewer ({low} to {high}) than on the originals, "
-        f"among {fewer['n']} people"
-    )
+    told = f"({low} to {high}) among {fewer['n']} people"
+    if fewer["low"] <= 0.0:
+        return f"the edit takes nothing that can be told from {found['attacker']}: {value} {told}"
+    return f"{found['attacker']} finds {value} of 100 fewer {told} than on the originals"
 
 
 def _text(figure: Mapping[str, Any]) -> str:

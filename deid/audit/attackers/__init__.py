@@ -6,7 +6,7 @@ Listing them imports no network; building one does.
 
 from __future__ import annotations
 
-from deid.audit.attackers import findings, mami, outline, pixels, texture, whiten
+from deid.audit.attackers import findings, judge, mami, outline, pixels, texture, whiten
 from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry, named
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Attacker",
     "Entry",
     "findings",
+    "judge",
     "mami",
     "named",
     "outline",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deid.audit import Options, audit
+from deid.audit.console import show
 from deid.audit.words import first_sentence, last_line
 from mami_core.data import open_dataset
 
@@ -95,6 +96,17 @@ def test_an_attacker_that_breaks_no_plant_is_too_weak_to_tell(folder: Path) -> N
     if not said["passes"]:
         assert "too weak to tell" in first_sentence(record)
         assert "pass the power control" in last_line(record)
+
+
+def test_the_console_says_that_an_edit_which_changes_nothing_takes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(run(folder, "identity"))
+    lines = capsys.readouterr().out.splitlines()
+    assert any("the edit takes nothing that can be told" in line for line in lines)
+    assert any(line.startswith("  copy ") for line in lines)
+    assert max(len(line) for line in lines if "(0." in line and "demo" not in line) <= 80
+    assert lines[-1].startswith("Not tested: ")
 
 
 def test_without_a_control_the_last_line_says_that_strength_is_not_known(folder: Path) -> None:
