@@ -89,7 +89,8 @@ def test_donors_of_a_fitted_remover_are_not_the_attackers(folder: Path) -> None:
 
 
 def test_an_attacker_that_breaks_no_plant_is_too_weak_to_tell(folder: Path) -> None:
-    record = run(folder, "blur", attackers=("outline",), control=True)
+    linkages = ("original", "outer")
+    record = run(folder, "blur", attackers=("outline",), control=True, linkages=linkages)
     said = record["sources"]["demo"]["power"]["outline"]
     assert set(said["planted"]) == {"identity", "tone", "shuffle"}
     assert said["planted"]["identity"]["outer"] > said["auc"] - 0.05

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_processes_of_torchrun_end_with_the_same_weights_and_the_first_one_write
         timeout=300,
     )
     (tmp_path / "alone").mkdir()
-    subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "alone")], check=True)
+    runpy.run_path(str(SCRIPT))["main"](tmp_path / "alone")
     first, second, alone = _ended(tmp_path, 0), _ended(tmp_path, 1), _ended(tmp_path / "alone", 0)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert not torch.equal(first["weight"], alone["weight"])
