@@ -31,7 +31,7 @@ and on kermany `val` (120 patients of 209 people):
 | identity | 0.930/0.42 | 0.937/0.42 | 0.930/0.44 | 0.929, 0.929 | 623 |
 | blur:8 | 0.608/0.02 | 0.860/0.09 | 0.878/0.32 | 0.831, 0.869 | 623 |
 
-Lower than the table's by more than 0.02 are two edits of nih. look-alikes: here the edit is made of a
+Lower than the table's by more than 0.02 are two edits of nih. look-alikes: the edit is made of a
 quarter of the people, who are not the attacker's; with everybody on both sides it reads 0.824 and
 0.756. pca:100, inner: 0.837 with everybody on both sides too; why is not known.
 """
