@@ -64,7 +64,8 @@ def main() -> None:
     try:
         app(["--debug", *words] if debug else words)
     except KeyboardInterrupt:
-        sys.exit("deid: interrupted")
+        print("deid: interrupted; where a command has it, --resume goes on", file=sys.stderr)
+        sys.exit(3)
     except Exception as error:
         # The message of a foreign exception may carry a value or a path, so it is not shown.
         print(f"deid: internal error ({type(error).__name__}); run with --debug", file=sys.stderr)
