@@ -50,3 +50,9 @@ def write_text(path: Path, chunks: Iterable[str], *, mode: int = 0o600) -> None:
     """
     with atomic(path, mode=mode) as stream:
         stream.writelines(chunk.encode("utf-8", "surrogateescape") for chunk in chunks)
+
+
+def private_folder(path: Path) -> None:
+    """Create a folder that only its owner can enter."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)

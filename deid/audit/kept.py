@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import deid
 from deid.audit.attackers.registry import Attacker
 from deid.audit.trouble import AuditError
-from mami_core.files import atomic
+from mami_core.files import atomic, private_folder
 from mami_core.weights import SUMS, bundled
 
 
@@ -31,7 +31,7 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
         Where the folder can not be written.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
         raise AuditError(f"the report's folder can not be made ({error.strerror})") from None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deid.audit.trouble import AuditError
-from mami_core.files import write_text
+from mami_core.files import private_folder, write_text
 
 RECORD, TABLE, FEATURES = "audit.json", "audit.csv", "features"
 
@@ -46,7 +46,7 @@ def claim(folder: Path, released: Path | None) -> None:
     if released is not None and released.resolve() in inside:
         raise AuditError("--report lies inside --protected, which is to be shared; name another")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         write_text(folder / TABLE, [",".join(COLUMNS) + "\n"])
     except OSError as error:
         raise AuditError(f"--report can not be written ({error.strerror}); name another") from None

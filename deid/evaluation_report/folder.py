@@ -11,9 +11,8 @@ from deid import __version__
 from deid.evaluation_report.gather import Gathered
 from deid.evaluation_report.log import training_log
 from deid.evaluation_report.page import pieces
-from deid.scrub.journal import private_folder
 from mami_core.evaluation.embed import embedder
-from mami_core.files import write_text
+from mami_core.files import private_folder, write_text
 from mami_core.weights import locate
 
 FIGURES, PAGE = "figures.json", "evaluate.html"

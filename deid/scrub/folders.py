@@ -13,10 +13,10 @@ from typing import Any
 
 from deid import images
 from deid.images.record import Found
-from deid.scrub.journal import PARTIAL, locked, private_folder
+from deid.scrub.journal import PARTIAL, locked
 from deid.scrub.options import CannotStart, Options
 from deid.tags import KeyFileError, new_key, read_key
-from mami_core.files import write_text
+from mami_core.files import private_folder, write_text
 
 RUN = "run.json"
 JOURNAL = "journal.jsonl"

@@ -16,12 +16,6 @@ from deid.scrub.options import CannotStart
 PARTIAL = ".partial"
 
 
-def private_folder(path: Path) -> None:
-    """Create a folder that only its owner can enter."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
-
-
 class Journal:
     """One JSON line for each input file that reached its end.
 
