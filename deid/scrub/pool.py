@@ -12,6 +12,7 @@ import contextlib
 import errno
 import importlib
 import multiprocessing
+import signal
 import time
 import traceback
 from collections import deque
@@ -192,7 +193,13 @@ class Pool:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
-        process.start()
+        # An interrupt in its midst would leave a child that complains of half a greeting; and
+        # workers are ended by us, not by the terminal.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return _Worker(process, ours)
 
