@@ -112,18 +112,13 @@ DATATYPES = {
     1280: ("u8", 1),
 }
 
-#: What is copied into a new header; everything else is left at zero. No text is among it.
-_KEPT = (
-    "datatype",
-    "bitpix",
-    "scl_slope",
-    "scl_inter",
-    "qform_code",
-    "sform_code",
-    "quatern",
-    "qoffset",
-    "srow",
-)
+#: What is copied into a new header; everything else is left at zero.
+_KEPT = ("datatype", "bitpix", "qform_code", "sform_code")
+#: What is copied where the code says that it is read: elsewhere it could hold a text.
+_READ_BY = {"qform_code": ("quatern", "qoffset"), "sform_code": ("srow",)}
+#: What a measure may be, where it is not zero: texts that are read as numbers mostly lie beyond.
+#: Places have no least, since rotations leave the dust of rounding.
+_SIZES, _PLACES, _SCALES = (1e-5, 1e5), (0.0, 1e6), (1e-12, 1e6)
 #: Low bits of `xyzt_units` that mean something: space (3 bits) and time (3 bits).
 _UNITS = 0x3F
 
@@ -238,7 +233,21 @@ def parse(head: bytes) -> NiftiHeader:
     least = size + 4
     if not (np.isfinite(place) and place == int(place) and (place == 0 or place >= least)):
         raise Withheld("malformed", "the NIfTI voxel offset lies inside the header")
+    _check_measures(fields)
     return NiftiHeader(fields, _shape(fields["dim"]), sample, samples, int(place) or least)
+
+
+def _check_measures(fields: NDArray[Any]) -> None:
+    read = [name for code, names in _READ_BY.items() if fields[code] > 0 for name in names]
+    measures = [
+        (fields["pixdim"][1 : min(int(fields["dim"][0]), 3) + 1], _SIZES),
+        (np.array([fields["scl_slope"], fields["scl_inter"]]), _SCALES),
+        *((fields[name], _PLACES) for name in read),
+    ]
+    for values, (least, most) in measures:
+        size = np.abs(values[np.isfinite(values) & (values != 0)].astype(np.float64))
+        if ((size < least) | (size > most)).any():
+            raise Withheld("malformed", "a size, place or scale in the NIfTI header can not be one")
 
 
 def _shape(dim: NDArray[Any]) -> tuple[int, int, int]:
@@ -258,11 +267,17 @@ def rebuild(header: NiftiHeader, *, edited: bool) -> bytes:
     new = np.zeros((), old.dtype)
     for name in _KEPT:
         new[name] = old[name]
+    for code, names in _READ_BY.items():
+        for name in names if old[code] > 0 else ():
+            new[name] = old[name]
+    if np.isfinite(old["scl_slope"]) and old["scl_slope"] != 0:
+        new["scl_slope"], new["scl_inter"] = old["scl_slope"], old["scl_inter"]
     axes = min(int(old["dim"][0]), 4)
     new["dim"] = 1
     new["dim"][: axes + 1] = old["dim"][: axes + 1]
     new["dim"][0] = axes
-    new["pixdim"][: min(axes, 3) + 1] = old["pixdim"][: min(axes, 3) + 1]
+    new["pixdim"][1 : min(axes, 3) + 1] = old["pixdim"][1 : min(axes, 3) + 1]
+    new["pixdim"][0] = -1.0 if old["pixdim"][0] < 0 else 1.0
     new["xyzt_units"] = int(old["xyzt_units"]) & _UNITS
     new["dim_info"] = int(old["dim_info"]) & _UNITS
     new["sizeof_hdr"] = size

@@ -13,11 +13,13 @@ import errno
 import importlib
 import multiprocessing
 import signal
+import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -92,6 +94,8 @@ def _resolve(target: str) -> Callable[..., Any]:
 
 def _serve(connection: Connection) -> None:
     """Body of a worker: set up, then start jobs and feed answers until the other side is gone."""
+    # Workers are ended by that side, not by the terminal, whose interrupt would condemn a job.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         context = connection.recv()()
         connection.send(("ready", _SETUP, None))
@@ -120,6 +124,27 @@ def _serve(connection: Connection) -> None:
             connection.send(reply)
         except (BrokenPipeError, OSError):
             return
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put an interrupt off until a child has started: half greeted, it would complain aloud."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts are the main thread's
+        return
+    came: list[int] = []
+    # The first start would begin with a helper of Python's that lifts the mask.
+    resource_tracker.ensure_running()
+    # The mask is the child's; another thread of ours may take the signal all the same.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+    if came and callable(handler):
+        handler(came[0], None)
 
 
 @dataclass
@@ -193,13 +218,8 @@ class Pool:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
-        # An interrupt in its midst would leave a child that complains of half a greeting; and
-        # workers are ended by us, not by the terminal.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with _undisturbed():
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return _Worker(process, ours)
 

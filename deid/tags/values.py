@@ -67,8 +67,13 @@ _DUMMY: dict[str, Any] = {
     "IS": "1",
     "UR": "urn:anonymized",
 }
-#: That many printable characters in a row are a text; numbers have bytes that are none.
+#: That many printable characters in a row are a text; numbers have bytes that are none. Of floats
+#: more are needed: two of 0.7 read as eight characters.
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{8,}")
+_PRINTABLE_FLOATS = {
+    "FL": re.compile(rb"[\x20-\x7e]{12,}"),
+    "FD": re.compile(rb"[\x20-\x7e]{16,}"),
+}
 #: Values in `kept` beyond this many are not spelt out.
 _SPELT = 64
 
@@ -208,7 +213,9 @@ def _spells(values: list[Any], vr: str) -> bool:
     if vr in _FLOATS:
         code = "d" if vr == "FD" else "f"
         packed = [struct.pack(f"{order}{len(values)}{code}", *values) for order in "<>"]
-        return len(values) > 1 and any(_PRINTABLE.fullmatch(data) for data in packed)
+        return len(values) > 1 and any(
+            _PRINTABLE.fullmatch(data) or _PRINTABLE_FLOATS[vr].search(data) for data in packed
+        )
     if vr == "AT":
         values = [part for value in values for part in (value >> 16, value & 0xFFFF)]
     size = {"UL": 4, "SL": 4, "UV": 8, "SV": 8}.get(vr, 2)

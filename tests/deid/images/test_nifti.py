@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from deid.images import nifti
+from deid.images import nifti, nifti_header
 from deid.images.nifti_header import _NIFTI1, _NIFTI2, DATATYPES
 from deid.images.record import Image
 from deid.reasons import Withheld
@@ -295,3 +295,39 @@ def test_output_inside_gzip_is_the_same_on_every_run(tmp_path: Path) -> None:
     assert nifti.encode(image, edited=False) == nifti.encode(image, edited=False)
     with gzip.open(io.BytesIO(nifti.encode(image, edited=False))) as stream:
         assert stream.read(4) == (348).to_bytes(4, "little")
+
+
+SECRET = b"MUSTERMANN^HANS*1967-03-12 ID=00471190 ACC99 XYZ"
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes"),
+    [
+        (("srow",), {"sform_code": 0}),
+        (("srow",), {"sform_code": 2}),
+        (("quatern", "qoffset"), {"qform_code": 0}),
+        (("quatern", "qoffset"), {"qform_code": 1}),
+        (("pixdim",), {}),
+        (("scl_slope", "scl_inter"), {}),
+    ],
+)
+@pytest.mark.parametrize("size", [348, 540])
+def test_no_number_of_the_header_carries_a_text(
+    size: int, fields: tuple[str, ...], changes: dict[str, int]
+) -> None:
+    layout = nifti_header._LAYOUTS[size][0].newbyteorder("<")
+    head = np.zeros((), layout)
+    head["sizeof_hdr"], head["datatype"], head["bitpix"] = size, 4, 16
+    head["dim"][:4], head["pixdim"][:4] = (3, 2, 2, 2), 1.0
+    for name, value in changes.items():
+        head[name] = value
+    for name in fields:
+        room = head[name].nbytes
+        text = (SECRET * 3)[:room]
+        head[name] = np.frombuffer(text, head[name].dtype).reshape(head[name].shape)
+    try:
+        out = nifti_header.rebuild(nifti_header.parse(head.tobytes()), edited=False)
+    except Withheld:
+        return
+    assert b"MUST" not in out
+    assert b"ERMA" not in out

@@ -303,6 +303,7 @@ def test_an_interrupted_run_says_how_to_go_on(phantoms: Path, key: Path, tmp_pat
         command,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         # Whoever started the tests in the background may have had it ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -310,7 +311,8 @@ def test_an_interrupted_run_says_how_to_go_on(phantoms: Path, key: Path, tmp_pat
         time.sleep(0.05)
     told = ""
     while not told:
-        process.send_signal(signal.SIGINT)
+        # As a terminal does: workers get it too.
+        os.killpg(process.pid, signal.SIGINT)
         # A native module that is being imported may swallow one: a user presses again.
         with contextlib.suppress(subprocess.TimeoutExpired):
             _, told = process.communicate(timeout=10)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import re
+import struct
 import sys
 import time
 from datetime import datetime
@@ -100,6 +101,16 @@ def test_what_is_kept_does_not_repeat_the_files_own_identifiers(
     assert not re.search(words, " ".join(spelt for _, _, spelt in result.kept).lower())
     if keyword == "ImageType":
         assert list(result.dataset.ImageType[:2]) == ["ORIGINAL", "PRIMARY"]
+
+
+@pytest.mark.parametrize("more", [[], [0.0], [1.5, 0.0, 3.0]])
+def test_floats_that_spell_a_text_go_whatever_stands_beside_them(
+    ct: FileDataset, more: list[float]
+) -> None:
+    ct.DiffusionGradientOrientation = [*struct.unpack("<2d", b"MUSTERMANN^HANS "), *more]
+    assert "DiffusionGradientOrientation" not in cleaned(ct).dataset
+    ct.DiffusionGradientOrientation = [0.7, 0.7, 0.1]
+    assert cleaned(ct).dataset.DiffusionGradientOrientation == [0.7, 0.7, 0.1]
 
 
 def test_a_patients_short_or_common_words_take_nothing_away(ct: FileDataset) -> None:
