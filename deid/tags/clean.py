@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from pydicom import DataElement, Dataset, FileDataset, Sequence
 from pydicom.datadict import tag_for_keyword
@@ -26,18 +27,24 @@ from deid.tags.statements import (
     state,
 )
 from deid.tags.tables import coded_concepts, coding_schemes
-from deid.tags.values import decoded, dummy, empty, kept, listed, spelt, texts, without, words
+from deid.tags.values import (
+    MAX_DEPTH,
+    decoded,
+    dummy,
+    empty,
+    kept,
+    listed,
+    spelt,
+    texts,
+    told,
+    without,
+)
 
-#: Deeper than any real object; what lies below goes.
-MAX_DEPTH = 64
 #: Stands for the class of an object that does not name one; no reader knows it, which is true.
 _NO_CLASS = "2.25.151873960542277403561294861036174502119"
 
 #: Whose first value says ORIGINAL, MIXED or DERIVED.
 _TYPES = ("ImageType", "FrameType")
-
-#: Without its true value no pixel can be read; a reader knows the values that there are.
-_NEVER_NAMES = frozenset(("PhotometricInterpretation",))
 
 #: An input data set, its copy, and the keywords of the sequences that lead to it.
 _Work = tuple[Dataset, Dataset, tuple[str, ...]]
@@ -177,13 +184,14 @@ class _Cleaner:
     ) -> DataElement | None:
         """What stays as it is, and is told in the inventory."""
         if rule.act is Act.CODE:
+            # The standard's own words, whatever the patient is called.
             new = _code(source, element, rule)
         else:
             new = kept(element, rule, lambda keyword: _entries(source, keyword))
-        known = rule.keyword in _NEVER_NAMES
-        if new is not None and not known and any(map(self.repeats.found, words(new))):
-            self.repeated += 1
-            new = without(new, self.repeats.found)
+            found = partial(self.repeats.found, rule.keyword)
+            if new is not None and any(map(found, told(new))):
+                self.repeated += 1
+                new = without(new, found)
         if new is None:
             return None
         if rule.keyword in _TYPES and self.pixels.altered:

@@ -4,7 +4,8 @@
 an image IOD of PS3.3 (2026b) gives an attribute within its parent. ``classes.csv``: the image
 classes of PS3.3 (2026b), whether and how each asks for BurnedInAnnotation, and the type of the
 attributes that table E.1-1 removes unless an IOD needs them, where IODs differ. ``derived.toml``:
-what the standard asks of altered images. ``technical.toml``: ours.
+what the standard asks of altered images. ``terms.toml``: the values that it defines for attributes.
+``technical.toml``: ours.
 """
 
 from __future__ import annotations
@@ -123,3 +124,19 @@ def coding_schemes() -> frozenset[str]:
 def technical() -> frozenset[str]:
     """Keywords of prose-capable attributes that are kept."""
     return frozenset(tomllib.loads(_read("technical.toml").decode())["keep"])
+
+
+@cache
+def terms() -> dict[str, frozenset[str]]:
+    """By keyword the values that the standard defines for an attribute."""
+    return {
+        keyword: frozenset(entry["terms"])
+        for entry in tomllib.loads(_read("terms.toml").decode())["attribute"]
+        for keyword in entry["keywords"]
+    }
+
+
+@cache
+def terms_everywhere() -> frozenset[str]:
+    """The values that the standard defines for many attributes, which say nothing by themselves."""
+    return frozenset(tomllib.loads(_read("terms.toml").decode())["everywhere"])

@@ -16,6 +16,9 @@ from deid.tags.icc import rebuilt
 from deid.tags.rules import Act, Rule
 from deid.tags.tables import technical
 
+#: Deeper than any real object; what lies below goes.
+MAX_DEPTH = 64
+
 _CODE = re.compile(r"[A-Z0-9_ ]{0,16}")
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|")
 _INTEGER = re.compile(r"[+-]?\d{1,12}|")
@@ -176,15 +179,18 @@ def kept(
     return DataElement(element.tag, vr, value if len(value) != 1 else value[0])
 
 
-def words(element: DataElement) -> list[str]:
-    """The values that may repeat an identifier: texts and, of numbers, those that people count by.
+def told(element: DataElement) -> list[Any]:
+    """The values that may repeat an identifier: texts and numbers, but for those of 16 bits.
 
-    Measures are none: of many digits some spell any number.
+    The latter are sizes and values of pixels.
     """
-    return texts(element) if element.VR in _TEXTS or element.VR == "IS" else []
+    if element.VR in _TEXTS:
+        return texts(element)
+    numbers = element.VR in _INTEGERS or element.VR in _FLOATS or element.VR in ("DS", "IS")
+    return listed(element) if numbers and element.VR not in ("US", "SS", "AT") else []
 
 
-def without(element: DataElement, found: Callable[[str], bool]) -> DataElement | None:
+def without(element: DataElement, found: Callable[[Any], bool]) -> DataElement | None:
     """The attribute with a dummy for each text that `found` points at; None for a number."""
     if element.VR not in _TEXTS:
         return None
