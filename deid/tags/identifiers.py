@@ -97,8 +97,9 @@ def identifiers(dataset: Dataset) -> dict[Kind, set[str]]:
         source, depth = work.pop()
         # Elements as read: only what matters is decoded.
         for tag, element in list(source.items()):
-            kind, vr = kinds.get(tag, _NOTHING)
-            if kind is None and tag >> 16 & 1:
+            number = int(tag)  # A tag compares slowly.
+            kind, vr = kinds.get(number, _NOTHING)
+            if kind is None and number >> 16 & 1:
                 kind, vr = _private(source, tag, element)
             if kind is Kind.ITEMS:
                 value = getattr(decoded(source, tag), "value", None)
@@ -163,8 +164,11 @@ def _said(
 ) -> list[str]:
     """The values of an element, read as `vr` whatever the file calls it."""
     value = element.value
-    if not isinstance(value, bytes) or vr == element.VR or element.VR is None:
+    if not isinstance(value, bytes):
         return _twice(texts(decoded(source, tag)))
+    if value.isascii() and b"\x1b" not in value:
+        # Most are, and most go, so that nothing else decodes them.
+        return [text.strip(" \0") for text in value.decode().split("\\")]
     try:
         encodings = convert_encodings(source.original_character_set)
         raw = RawDataElement(tag, vr, len(value), value, 0, False, True)

@@ -151,11 +151,12 @@ class Repeats:
         return any(three in self._dates for three in zip(parts, parts[1:], parts[2:], strict=False))
 
     def _in_number(self, keyword: str, value: Any) -> bool:
+        size = abs(value)
         # Whatever is not finite is not whole either.
-        if value < 1000 or value % 1:
+        if size < 1000 or size % 1:
             return False
         least = _DIGITS_OF_A_COUNT if isinstance(value, int) else _DIGITS_OF_A_MEASURE
-        digits = str(int(value))
+        digits = str(int(size))
         if keyword in _LABELS:
             least = _DIGITS_OF_A_LABEL
         return len(digits) >= least and digits in self._numbers

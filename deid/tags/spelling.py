@@ -38,6 +38,8 @@ def spellings(text: str) -> tuple[str, ...]:
 def variants(spelt: str) -> set[str]:
     """What `spellings` may make of a word of which it made this."""
     parts = _TWO.split(spelt)
+    if len(parts) == 1:
+        return {spelt}
     if len(parts) // 2 > _MOST_PAIRS:
         return {spelt, _TWO.sub(lambda pair: pair[0][0], spelt)}
     choices = [(part, part[0]) if n % 2 else (part,) for n, part in enumerate(parts)]
