@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+#: How the names of files begin that are being written; a killed process leaves them behind.
+PART = ".new-"
+
 
 @contextlib.contextmanager
 def atomic(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
@@ -24,7 +27,7 @@ def atomic(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     OSError
         The folder is not there or can not be written; before the block is entered.
     """
-    part = path.with_name(f".new-{secrets.token_hex(8)}")
+    part = path.with_name(f"{PART}{secrets.token_hex(8)}")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 
 import typer
@@ -13,6 +16,7 @@ from deid.cli.audit import audit
 from deid.cli.embed import embed
 from deid.cli.evaluate import evaluate
 from deid.cli.key import app as key
+from deid.cli.match import match
 from deid.cli.phantoms import phantoms
 from deid.cli.scrub import scrub
 from deid.cli.train import train_mami, train_mfm, train_unet
@@ -30,6 +34,7 @@ app.command()(scrub)
 app.add_typer(key, name="key")
 app.command()(audit)
 app.command()(attackers)
+app.command()(match)
 app.command()(evaluate)
 app.command()(embed)
 app.command("train-unet")(train_unet)
@@ -59,16 +64,37 @@ def root(
 
 def main() -> None:
     """Entry point; an unforeseen error is one line, and its frames with ``--debug``."""
-    words = [word for word in sys.argv[1:] if word != "--debug"]
-    debug = len(words) < len(sys.argv) - 1
+    words = sys.argv[1:]
+    # Behind a double dash everything is a name.
+    end = words.index("--") if "--" in words else len(words)
+    debug = "--debug" in words[:end]
+    words = [word for word in words[:end] if word != "--debug"] + words[end:]
     try:
-        app(["--debug", *words] if debug else words)
+        try:
+            app(["--debug", *words] if debug else words)
+        finally:
+            if sys.stdout:  # None where it was closed
+                sys.stdout.flush()
+    except BrokenPipeError as error:  # whoever reads has enough
+        _drop_what_is_unprinted()
+        ended = error.__context__
+        sys.exit(ended.code if isinstance(ended, SystemExit) else 1)
     except KeyboardInterrupt:
         print("deid: interrupted; where a command has it, --resume goes on", file=sys.stderr)
         sys.exit(3)
     except Exception as error:
         # The message of a foreign exception may carry a value or a path, so it is not shown.
-        print(f"deid: internal error ({type(error).__name__}); run with --debug", file=sys.stderr)
+        what, status = f"internal error ({type(error).__name__}); run with --debug", 2
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what, status = "no space left for what is to be printed or written; free some", 3
+        print(f"deid: {what}", file=sys.stderr)
         if debug:
             show_frames(error)
-        sys.exit(2)
+        _drop_what_is_unprinted()
+        sys.exit(status)
+
+
+def _drop_what_is_unprinted() -> None:
+    """Else the interpreter tries once more at its end, and complains aloud."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

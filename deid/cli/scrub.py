@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deid.cli.trouble import show_frames
+from deid.cli.trouble import interruptible, show_frames
 
 
 def scrub(
@@ -78,7 +78,7 @@ def scrub(
         bar.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
 
     try:
-        with bar:
+        with interruptible(), bar:
             result = run(
                 input,
                 output,

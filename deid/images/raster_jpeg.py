@@ -19,6 +19,8 @@ _APP0, _APP1, _APP2, _SOS = 0xE0, 0xE1, 0xE2, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: Baseline, extended sequential and progressive, Huffman coded.
 _SUPPORTED = frozenset({0xC0, 0xC1, 0xC2})
+#: Begins the index of a file with several pictures (CIPA DC-007), of which decoders show the first.
+_MPF_NAME = b"MPF\0"
 _EXIF_NAME = b"Exif\0\0"
 _ICC_NAME = b"ICC_PROFILE\0"
 #: Entropy-coded data that no whole picture reads.
@@ -40,9 +42,12 @@ def size(data: bytes) -> Size:
     Raises
     ------
     Withheld
-        ``undecodable``: no frame header, or a kind of JPEG that is not supported.
+        ``undecodable``: no frame header, several pictures, or a kind of JPEG that is not supported.
     """
-    for segment in _segments(data):
+    parts = _segments(data)
+    if any(part.marker == _APP2 and part.body.startswith(_MPF_NAME) for part in parts):
+        raise Withheld("undecodable", "only JPEG files with one picture are supported")
+    for segment in parts:
         if segment.marker in _FRAMES and len(segment.body) >= 6:
             precision, rows, columns, samples = struct.unpack(">BHHB", segment.body[:6])
             if segment.marker not in _SUPPORTED or precision != 8 or samples not in (1, 3):

@@ -16,6 +16,7 @@ from deid import images
 from deid.images.record import Image
 from deid.reasons import Withheld
 from deid.scrub.pool import Question
+from deid.scrub.shortage import reraise_shortage
 from deid.scrub.terms import Item, Look, Original, Terms, admit
 from deid.text import Box, Finder, search_single, search_stack
 
@@ -32,7 +33,7 @@ def finder() -> Finder:
 def look(items: tuple[Item, ...], terms: Terms) -> Generator[Question, Any, list[Look]]:
     """Decode a unit and decide on each of its files.
 
-    Raises nothing that a file could cause: every file gets its `Look`.
+    Raises nothing that a file could cause, but a shortage: every file gets its `Look`.
     """
     found: list[Look] = []
     kept: list[tuple[Item, Image]] = []
@@ -40,8 +41,10 @@ def look(items: tuple[Item, ...], terms: Terms) -> Generator[Question, Any, list
         try:
             kept.append((item, images.read(item.path, item.header)))
         except Withheld as withheld:
+            reraise_shortage(withheld)
             found.append(Look(item.n, withheld.reason, withheld.detail))
-        except OSError:
+        except OSError as error:
+            reraise_shortage(error)
             found.append(Look(item.n, "unreadable", "the file can not be read"))
     if kept:
         stack = _stacked([image for _, image in kept])
@@ -49,6 +52,7 @@ def look(items: tuple[Item, ...], terms: Terms) -> Generator[Question, Any, list
             common = yield from _decide(stack, terms)
             boxes = _text(stack, terms)
         except Withheld as withheld:
+            reraise_shortage(withheld)
             found += [Look(item.n, withheld.reason, withheld.detail) for item, _ in kept]
         else:
             start, looks = 0, []

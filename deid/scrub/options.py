@@ -18,6 +18,9 @@ SYNONYMS = {
     "cfp": "fundus",
 }
 
+#: Each worker is a process with libraries of its own, some hundred MiB.
+MOST_WORKERS = 256
+
 
 class CannotStart(Exception):  # noqa: N818 - an outcome with its own exit status
     """The run could not start (exit status 2); the message says what to do."""
@@ -87,6 +90,8 @@ class Options:
         ):
             if count is not None and count < least:
                 raise CannotStart(f"--{name} {count}: must be {least} or more")
+        if self.workers is not None and self.workers > MOST_WORKERS:
+            raise CannotStart(f"--workers {self.workers}: must be {MOST_WORKERS} or less")
         if self.text not in ("blank", "off"):
             raise CannotStart(f"--text {self.text}: must be blank or off")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -99,7 +104,7 @@ class Options:
             **{
                 **self.__dict__,
                 "modality": modality,
-                "workers": self.workers or os.cpu_count() or 1,
+                "workers": self.workers or min(os.cpu_count() or 1, MOST_WORKERS),
                 "run_dir": self.run_dir or Path(f"{os.path.abspath(self.output)}.run"),
             }
         )

@@ -46,6 +46,8 @@ BROKEN = (
     "attackers who learn from pictures that they edited themselves found about as many patients "
     "behind this remover as without it: the risk after the edit is no protection against them"
 )
+#: What spreadsheets take for the start of a formula, in both widths.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 #: Distinct values of one attribute that the inventory keeps.
 DISTINCT = 1000
 
@@ -84,13 +86,14 @@ def finish(
     models: Models,
     seconds: float,
     fresh_key: bool,
+    put_off: int,
 ) -> Result:
     """Write the manifest under OUTPUT and all the rest into the run folder."""
     run = options.run_dir or Path()
     rows = [_row(n, one, journal.entries[n]) for n, one in enumerate(found, start=1)]
     _manifest(options.output, journal)
     _mapping(run, rows, journal, planned)
-    summary = _summary(options, rows, planned, state, models, seconds, fresh_key)
+    summary = _summary(options, rows, planned, state, models, seconds, fresh_key, put_off)
     report.write_csv(run / "report.csv", rows)
     report.write_jsonl(run / "report.jsonl", rows)
     page = run / "report.html"
@@ -132,7 +135,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _manifest(output: Path, journal: Journal) -> None:
     """``manifest.csv`` under OUTPUT: it may be shared, so pseudonyms only, and no times."""
-    header = ("file", "patient", "modality", "region", "edit", "text", "sha256", "software")
+    header = folders.COLUMNS
     software = f"mami-deid {deid.__version__}"
     rows = sorted(
         (
@@ -145,19 +148,29 @@ def _manifest(output: Path, journal: Journal) -> None:
         for entry in journal.entries.values()
         if entry["output"]
     )
-    write_text(output / "manifest.csv", [_csv(header, rows)], mode=0o666)
+    write_text(output / folders.MANIFEST, [_csv(header, rows)], mode=0o666)
 
 
 def _mapping(run: Path, rows: list[dict[str, Any]], journal: Journal, planned: Plan) -> None:
-    """Who is who: ``patients.csv``, ``uids.csv`` (``id_old,id_new``) and ``files.csv``."""
+    """Who is who: ``patients.csv``, ``uids.csv`` (``id_old,id_new``) and ``files.csv``.
+
+    An old identifier that a spreadsheet would run as a formula, or that begins with an apostrophe,
+    has an apostrophe in front: take one off to have it back. ``files.csv`` is for programs (`deid
+    audit` reads it) and has every name as it is.
+    """
     uids: dict[str, str] = {}
     for line in journal.entries.values():
         uids.update(line.get("uids", {}))
     pairs = ("id_old", "id_new")
     for name, table in (("patients", planned.identities), ("uids", sorted(uids.items()))):
-        write_text(run / f"{name}.csv", [_csv(pairs, table)])
+        harmless = [(_harmless(old), new) for old, new in table]
+        write_text(run / f"{name}.csv", [_csv(pairs, harmless)])
     files = [(row["n"], row["input"], row["output"]) for row in rows]
     write_text(run / "files.csv", [_csv(("n", "input", "output"), files)])
+
+
+def _harmless(old: str) -> str:
+    return f"'{old}" if old.lstrip()[:1] in _FORMULA or old.startswith("'") else old
 
 
 def _inventory(journal: Journal) -> dict[str, Counter[str]]:
@@ -181,6 +194,7 @@ def _summary(
     models: Models,
     seconds: float,
     fresh_key: bool,
+    put_off: int,
 ) -> dict[str, Any]:
     counts = Counter(row["status"] for row in rows)
     reasons = Counter(row["reason"] for row in rows if row["reason"])
@@ -189,6 +203,11 @@ def _summary(
         warnings.append(
             "a fresh key was made in the run folder; keep it there, "
             "and give --key-file to link this release with another"
+        )
+    if put_off:
+        warnings.append(
+            f"{put_off} files are withheld only because memory ran short; free some or lower "
+            "--workers, then --resume tries them again"
         )
     if planned.keyed_on_study:
         warnings.append(

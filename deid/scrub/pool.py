@@ -3,7 +3,8 @@
 A job is a generator function. What it yields is a question (kind, payload) for the one process that
 holds the models; it goes on with the answer. While one job of a worker waits for an answer, the
 worker runs another. A worker that dies (a native decoder on a hostile file) takes only the guilty
-job with it, after a second try: its other jobs are run again.
+job with it, after a second try: its other jobs are run again. A job that runs out of memory, or
+whose worker the kernel kills, is tried a second time with nothing else under way.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import contextlib
 import errno
 import importlib
 import multiprocessing
+import os
 import signal
+import socket
+import struct
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from deid.scrub.options import CannotStart
+from deid.scrub.shortage import OUT_OF, is_shortage
 
 Question = tuple[str, Any]
 Ask = Callable[[list[Question]], list[Any]]
@@ -37,6 +42,12 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Seconds that a job may run between two signs of life before its worker is given up.
 PATIENCE = 600.0
+#: Seconds between two looks at who is late; no more than two such spans count at once, since this
+#: process may have been stopped itself and its workers with it.
+SPAN = 5.0
+
+#: Signals that end a run; the process that holds the models decides how.
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,15 @@ class Job:
         ``package.module:function``; imported in the worker, called with `args` and the context.
     size
         Bytes that the job holds while it runs, for the byte budget.
+    tried
+        Whether it failed once without being to blame for sure.
     """
 
     key: Any
     target: str
     args: tuple[Any, ...]
     size: int = 0
+    tried: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,12 +81,16 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job raised something unforeseen, or its worker died on it (`error` is then None)."""
+    """A job raised something unforeseen, or its worker died on it (`error` is then None).
+
+    `short` says that the machine ran out of memory or the like, which is not the job's fault.
+    """
 
     job: Job
     error: str | None
     kind: str = ""
     no_space: bool = False
+    short: bool = False
 
 
 def drive(job: Job, ask: Ask, context: Any = None) -> Any:
@@ -96,6 +114,8 @@ def _serve(connection: Connection) -> None:
     """Body of a worker: set up, then start jobs and feed answers until the other side is gone."""
     # Workers are ended by that side, not by the terminal, whose interrupt would condemn a job.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
     try:
         context = connection.recv()()
         connection.send(("ready", _SETUP, None))
@@ -117,7 +137,9 @@ def _serve(connection: Connection) -> None:
         except BaseException as error:
             held.pop(number, None)
             no_space = isinstance(error, OSError) and error.errno in NO_SPACE
-            reply = ("failed", number, (traceback.format_exc(), type(error).__name__, no_space))
+            short = is_shortage(error)
+            told = (traceback.format_exc(), type(error).__name__, no_space, short)
+            reply = ("failed", number, told)
         else:
             reply = ("ask", number, question)
         try:
@@ -136,15 +158,25 @@ def _undisturbed() -> Iterator[None]:
     # The first start would begin with a helper of Python's that lifts the mask.
     resource_tracker.ensure_running()
     # The mask is the child's; another thread of ours may take the signal all the same.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    handlers = {
+        number: signal.signal(number, lambda caught, _: came.append(caught)) for number in ENDS
+    }
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
-    if came and callable(handler):
-        handler(came[0], None)
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+    if came:
+        signal.raise_signal(came[0])
+
+
+def _limit(connection: Connection) -> None:
+    """Let no message to or from a worker that was stopped wait for longer than `PATIENCE`."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        for way in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            end.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", max(1, int(PATIENCE)), 0))
 
 
 @dataclass
@@ -157,7 +189,7 @@ class _Worker:
     jobs: dict[int, Job] = field(default_factory=dict)
     outbox: deque[tuple[int, Job | None, Any]] = field(default_factory=deque)
     current: int | None = _SETUP
-    since: float = field(default_factory=time.monotonic)
+    waited: float = 0.0
 
     def greet(self, setup: Callable[[], Any]) -> None:
         # Not among the process's arguments: one that dies on its way up would leave us writing into
@@ -172,12 +204,19 @@ class _Worker:
     def forward(self) -> None:
         if self.current is None and self.outbox:
             message = self.outbox.popleft()
-            self.current, self.since = message[0], time.monotonic()
-            with contextlib.suppress(BrokenPipeError, OSError):
+            self.current, self.waited = message[0], 0.0
+            try:
                 self.connection.send(message)
+            except BlockingIOError:  # it takes nothing in: no sense in waiting longer
+                self.waited = PATIENCE
+            except OSError:  # it is gone, which is seen when it is to be read
+                pass
 
-    def late(self) -> bool:
-        return self.current is not None and time.monotonic() - self.since > PATIENCE
+    def late(self, passed: float) -> bool:
+        """Whether it has been at one thing for too long, now that so many seconds more passed."""
+        if self.current is not None:
+            self.waited += passed
+        return self.waited > PATIENCE
 
 
 class Pool:
@@ -203,8 +242,14 @@ class Pool:
         self._in_flight = max(in_flight, workers)
         self._budget = budget
         self._numbers = 0
-        self._suspects: dict[int, Job] = {}
-        self._workers = [self._start() for _ in range(workers)]
+        self._workers: list[_Worker] = []
+        try:
+            self._workers += (self._start() for _ in range(workers))
+        except BaseException as error:
+            self.__exit__()
+            if is_shortage(error):
+                raise CannotStart(OUT_OF) from error
+            raise
         for worker in self._workers:
             worker.greet(setup)
 
@@ -221,6 +266,7 @@ class Pool:
         with _undisturbed():
             process.start()
         theirs.close()
+        _limit(ours)
         return _Worker(process, ours)
 
     def _stop(self, worker: _Worker) -> None:
@@ -242,8 +288,12 @@ class Pool:
             Answers questions, in this process.
         """
         again: deque[Job] = deque()
+        looked = time.monotonic()
         while self._fill(jobs, again):
-            ready = wait([w.connection for w in self._workers if w.current is not None], timeout=5)
+            busy = [worker.connection for worker in self._workers if worker.current is not None]
+            ready = wait(busy, timeout=SPAN)
+            passed = min(time.monotonic() - looked, 2 * SPAN)
+            looked = time.monotonic()
             questions: list[tuple[_Worker, int, Question]] = []
             for worker in list(self._workers):
                 if worker.connection in ready:
@@ -252,14 +302,18 @@ class Pool:
                     except (EOFError, OSError):
                         yield from self._replace(worker, again, retry=True)
                         continue
-                    worker.current = None
+                    worker.current, worker.waited = None, 0.0
                     if state == "ask":
                         questions.append((worker, number, value))
                     elif state != "ready":
                         job = worker.jobs.pop(number)
-                        yield Done(job, value) if state == "done" else Failed(job, *value)
+                        end = Done(job, value) if state == "done" else Failed(job, *value)
+                        if isinstance(end, Failed) and end.short and not job.tried:
+                            again.append(self._alone(job))
+                        else:
+                            yield end
                     worker.forward()
-                elif worker.late():
+                elif worker.late(passed):
                     yield from self._replace(worker, again, retry=False)
             if questions:
                 answers = ask([question for _, _, question in questions])
@@ -284,6 +338,10 @@ class Pool:
             held, count = held + job.size, count + 1
         return count > 0
 
+    def _alone(self, job: Job) -> Job:
+        """The job once more, with nothing else under way."""
+        return replace(job, size=self._budget + 1, tried=True)
+
     def _replace(self, worker: _Worker, again: deque[Job], *, retry: bool) -> Iterator[Failed]:
         """A new worker for one that died or hangs; what it held but was not running starts anew.
 
@@ -296,12 +354,15 @@ class Pool:
             )
         suspect = worker.jobs.pop(worker.current or 0)
         again.extend(worker.jobs.values())
+        if retry:
+            worker.process.join(5.0)  # its connection is closed a moment before it is gone
+        # No decoder sends these: the kernel does where memory runs short, or a person.
+        outside = worker.process.exitcode in (-signal.SIGKILL, *(-number for number in ENDS))
         worker.process.kill()
         self._stop(worker)
         fresh = self._workers[self._workers.index(worker)] = self._start()
         fresh.greet(self._setup)
-        if retry and id(suspect) not in self._suspects:
-            self._suspects[id(suspect)] = suspect
-            again.append(suspect)
+        if retry and not suspect.tried:
+            again.append(self._alone(suspect) if outside else replace(suspect, tried=True))
         else:
-            yield Failed(suspect, None)
+            yield Failed(suspect, None, short=outside)

@@ -22,6 +22,7 @@ from deid.scrub.figures import Figures, measure
 from deid.scrub.journal import PARTIAL
 from deid.scrub.look import describe, spread, squares
 from deid.scrub.pool import Question
+from deid.scrub.shortage import reraise_shortage
 from deid.scrub.terms import Item, Look, Terms
 from deid.tags import Cleaned, PixelFacts, Pseudonyms, clean
 from deid.text import blank
@@ -79,6 +80,7 @@ def release(
         data = images.encode(image, edited=edited, dataset=cleaned.dataset if cleaned else None)
         digest = _write_and_read_back(item, image, data, edited=edited, terms=terms)
     except Withheld as withheld:
+        reraise_shortage(withheld)
         row = withheld_row(withheld.reason, withheld.detail)
         if isinstance(withheld, _TooRisky):
             row |= {"modality": decided.modality, "region": decided.region}

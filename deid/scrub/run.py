@@ -27,6 +27,7 @@ from deid.scrub.outcome import Result, finish
 from deid.scrub.plan import Patient, Plan, manifest_patients, plan
 from deid.scrub.pool import NO_SPACE, Done, Failed, Job, Pool, Question
 from deid.scrub.release import Released, withheld_row
+from deid.scrub.shortage import OUT_OF, is_shortage, reraise_shortage
 from deid.scrub.terms import Item, Look, Terms, admit
 from deid.tags import Pseudonyms
 from deid.text import Finder
@@ -41,6 +42,13 @@ CHUNK = 16
 #: the disk.
 LATEST = 1.0
 _FULL = "no space left for OUTPUT or the run folder; free some, then --resume"
+_SHORT = f"{OUT_OF}, then --resume"
+
+#: Reason and detail of a file.
+Verdict = tuple[str, str]
+
+#: Of a file that the journal does not get, so that ``--resume`` tries it again.
+_PUT_OFF = ("too_large", "memory ran short on it; free some, then --resume tries it again")
 
 Progress = Callable[[str, int, int], None]
 
@@ -87,13 +95,18 @@ def scrub(
             return run.result()
         except Stopped:
             raise
+        except CannotStart as error:
+            if run is None or not run.journal.entries:
+                raise
+            raise Stopped(f"{error}; what is done stays done, --resume goes on") from error
         except Exception as error:
             if isinstance(error, OSError) and error.errno in NO_SPACE:
                 raise Stopped(_FULL) from error
+            if is_shortage(error):
+                raise Stopped(_SHORT) from error
             if run is None or not run.journal.entries:
                 raise
-            told = isinstance(error, CannotStart)
-            what = str(error) if told else f"internal error ({type(error).__name__})"
+            what = f"internal error ({type(error).__name__})"
             raise Stopped(f"{what}; what is done stays done, --resume goes on") from error
 
 
@@ -107,16 +120,18 @@ def prepare_worker(terms: Terms) -> Terms:
 
 def headers(
     paths: tuple[Path, ...], terms: Terms
-) -> Generator[Question, Any, list[Header | tuple[str, str]]]:
+) -> Generator[Question, Any, list[Header | Verdict]]:
     """Job: the headers of some files; a file that is no image to us gives its `Withheld`."""
     yield from ()
-    results: list[Header | tuple[str, str]] = []
+    results: list[Header | Verdict] = []
     for path in paths:
         try:
             results.append(images.inspect(path, decode=not terms.metadata_only))
         except Withheld as withheld:
+            reraise_shortage(withheld)
             results.append((withheld.reason, withheld.detail))
-        except OSError:
+        except OSError as error:
+            reraise_shortage(error)
             results.append(("unreadable", "the file can not be read; mend its permissions"))
     return results
 
@@ -128,6 +143,7 @@ class _Pending:
     patient: Patient
     looks: dict[int, Look]
     open_units: int
+    short: bool = False
 
 
 class _Run:
@@ -141,7 +157,7 @@ class _Run:
         self.options, self.progress = options, progress
         self.began = time.monotonic()
         self.run_dir = options.run_dir or Path()
-        key, self.fresh_key = folders.the_key(options)
+        key, self.fresh_key = folders.the_key(options, noted)
         self.models = Models(options)
         self.found = list(images.find(options.input))
         self.pseudonyms = Pseudonyms(key, self._context())
@@ -154,9 +170,6 @@ class _Run:
         }
         if noted is not None:
             folders.same_run(noted, self.state)
-        folders.note(self.run_dir, self.state)
-        self.journal = Journal(self.run_dir / folders.JOURNAL, options.output)
-        stack.callback(self.journal.close)
         text = options.text
         if text == "blank" and not options.metadata_only and not Finder.available():
             text = "unavailable"
@@ -182,6 +195,10 @@ class _Run:
                 budget=BUDGET,
             )
         )
+        folders.note(self.run_dir, self.state)
+        self.journal = Journal(self.run_dir / folders.JOURNAL, len(self.found))
+        stack.callback(self.journal.close)
+        self.put_off = 0
         self.uncommitted: list[tuple[Item, Released]] = []
         self.committed = time.monotonic()
 
@@ -202,9 +219,11 @@ class _Run:
         return tuple(float(step) for step in np.unique(np.linspace(least, 1.0, LADDER)))
 
     def result(self) -> Result:
-        readable = self._read_headers()
+        readable, verdicts = self._read_headers()
         patients = manifest_patients(self.options.input) if self.options.input.is_dir() else {}
         planned = plan(readable, patients, self.pseudonyms)
+        self._take_up(planned)
+        self._withhold(verdicts)
         self._work(planned)
         self._commit()
         shutil.rmtree(self.terms.output / PARTIAL, ignore_errors=True)
@@ -217,14 +236,30 @@ class _Run:
             models=self.models,
             seconds=time.monotonic() - self.began,
             fresh_key=self.fresh_key,
+            put_off=self.put_off,
         )
+
+    def _take_up(self, planned: Plan) -> None:
+        """Go on from where an earlier try was."""
+        items = [item for one in planned.patients for unit in one.units for item in unit]
+        standing = self.journal.standing(
+            self.options.output, {item.n: (item.patient, item.target) for item in items}
+        )
+        folders.clear(
+            self.terms.output,
+            {item.target for item in items} | self.journal.written(),
+            {entry["output"] for entry in standing.values()},
+        )
+        self.journal.entries.update(standing)
 
     # -- headers ---------------------------------------------------------------------------------
 
-    def _read_headers(self) -> list[tuple[int, Found, Header]]:
+    def _read_headers(self) -> tuple[list[tuple[int, Found, Header]], dict[int, Verdict]]:
+        """What can be read, and why the rest can not; it is put off where memory ran short."""
         rows = list(enumerate(self.found, start=1))
-        links = [n for n, found in rows if found.outward_link]
-        self._withhold(links, "link", "a link that leads out of INPUT is not followed")
+        leads_out = ("link", "a link that leads out of INPUT is not followed")
+        verdicts: dict[int, Verdict] = {n: leads_out for n, found in rows if found.outward_link}
+        put_off: list[int] = []
         todo = deque(
             [row for row in rows if not row[1].outward_link][start : start + CHUNK]
             for start in range(0, len(rows), CHUNK)
@@ -247,15 +282,18 @@ class _Run:
                     if isinstance(header, Header):
                         readable.append((n, found, header))
                     else:
-                        self._withhold([n], *header)
+                        verdicts[n] = header
             elif len(chunk) > 1:
                 todo.extend([row] for row in chunk)
                 continue
+            elif end.short:
+                put_off.append(chunk[0][0])
             else:
-                self._failed([chunk[0][0]], end, "malformed")
+                verdicts[chunk[0][0]] = self._failed(chunk[0][0], end, "malformed")
             seen += len(chunk)
             self.progress("reading headers", seen, len(rows))
-        return sorted(readable, key=lambda row: row[0])
+        self._put_off(put_off)
+        return sorted(readable, key=lambda row: row[0]), verdicts
 
     # -- looks and releases ----------------------------------------------------------------------
 
@@ -282,7 +320,7 @@ class _Run:
         for end in self.pool.run(jobs, self.models.ask):
             if end.job.target.endswith(":look"):
                 pending, unit = end.job.key
-                if isinstance(end, Failed) and len(unit) > 1:
+                if isinstance(end, Failed) and not end.short and len(unit) > 1:
                     # One hostile slice must not take its whole series along.
                     pending.open_units += len(unit) - 1
                     looks.extend((pending, (item,)) for item in unit)
@@ -294,8 +332,10 @@ class _Run:
                 item = end.job.key
                 if isinstance(end, Done):
                     self.uncommitted.append((item, end.value))
+                elif end.short:
+                    self._put_off([item.n])
                 else:
-                    self._failed([item.n], end, "undecodable")
+                    self._withhold({item.n: self._failed(item.n, end, "undecodable")})
                 late = time.monotonic() - self.committed > LATEST
                 if late or len(self.uncommitted) >= self.options.batch_size:
                     self._commit()
@@ -329,18 +369,26 @@ class _Run:
         pending.open_units -= 1
         if isinstance(end, Done):
             pending.looks.update({look.n: look for look in end.value})
+        elif end.short:
+            pending.short = True
         else:
-            self._failed([unit[0].n], end, "undecodable")
+            self._withhold({unit[0].n: self._failed(unit[0].n, end, "undecodable")})
 
     def _releases(self, pending: _Pending) -> Iterator[Job]:
-        """Jobs for what may be released of this person; the rest is withheld here."""
+        """Jobs for what may be released of this person; the rest is withheld here.
+
+        Risk is judged by all of a person's images: where one could not be looked at, all wait.
+        """
+        if pending.short:
+            self._put_off([item.n for unit in pending.patient.units for item in unit])
+            return
         for unit in pending.patient.units:
             for item in unit:
                 look = pending.looks.get(item.n)
                 if look is None or item.n in self.journal.entries:
                     continue
                 if look.reason:
-                    self._withhold([item.n], look.reason, look.detail)
+                    self._withhold({item.n: (look.reason, look.detail)})
                     continue
                 args = (item, look, _others(item, look, pending))
                 size = 10 * item.header.decoded_bytes
@@ -373,27 +421,32 @@ class _Run:
         self.uncommitted.clear()
         self.committed = time.monotonic()
 
-    def _withhold(self, numbers: list[int], reason: str, detail: str) -> None:
+    def _withhold(self, verdicts: dict[int, Verdict]) -> None:
         self.journal.append(
             [
-                {"n": n, "output": "", "row": withheld_row(reason, detail)}
-                for n in numbers
+                {"n": n, "output": "", "row": withheld_row(*verdict)}
+                for n, verdict in verdicts.items()
                 if n not in self.journal.entries
             ]
         )
 
-    def _failed(self, numbers: list[int], end: Done | Failed, reason: str) -> None:
-        """A worker died or something unforeseen was raised: withheld, and noted for the
-        developer."""
-        assert isinstance(end, Failed)
+    def _put_off(self, numbers: list[int]) -> None:
+        """Withhold for now: the report has it, the journal on the disk has not."""
+        for n in numbers:
+            if n not in self.journal.entries:
+                entry = {"n": n, "output": "", "row": withheld_row(*_PUT_OFF)}
+                self.journal.entries[n] = entry
+                self.put_off += 1
+
+    def _failed(self, n: int, end: Failed, reason: str) -> Verdict:
+        """A worker died or something unforeseen was raised, which is noted for the developer."""
         if end.no_space:
             raise Stopped(_FULL)
         if end.error is None:
-            self._withhold(numbers, reason, "the reader died or hung on it")
-            return
+            return (reason, "the reader died or hung on it")
         with open(self.run_dir / "errors.log", "a", encoding="utf-8") as stream:
-            stream.write(f"#{numbers[0]}\n{end.error}\n")
-        self._withhold(numbers, "verify_failed", f"internal error ({end.kind}); see errors.log")
+            stream.write(f"#{n}\n{end.error}\n")
+        return ("verify_failed", f"internal error ({end.kind}); see errors.log")
 
 
 def _others(item: Item, look: Look, pending: _Pending) -> Any:

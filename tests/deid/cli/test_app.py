@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -7,6 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from deid.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
@@ -85,3 +89,59 @@ def test_a_key_is_written_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert len(before) == 32
     assert deid("key", "new", str(path)).returncode == 2
     assert path.read_bytes() == before
+
+
+def picture(folder: Path) -> Path:
+    """A folder with one picture."""
+    folder.mkdir()
+    Image.new("L", (16, 16), 9).save(folder / "a.png")
+    return folder
+
+
+def test_a_full_device_for_the_summary_is_one_line_and_no_success(tmp_path: Path) -> None:
+    code = "from deid.cli.app import main; main()"
+    words = ["scrub", str(picture(tmp_path / "input")), str(tmp_path / "out"), "--metadata-only"]
+    for arguments in (["--help"], words):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-c", code, *arguments],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 3
+        assert done.stderr.strip().splitlines() == [
+            "deid: no space left for what is to be printed or written; free some"
+        ]
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
+    code = "from deid.cli.app import main; main()"
+    words = ["scrub", str(picture(tmp_path / "input")), str(tmp_path / "out"), "--metadata-only"]
+    for arguments in (["--help"], words):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(writer)
+        assert not done.stderr.strip()
+    assert (tmp_path / "out.run" / "report.jsonl").exists()
+
+
+def test_debug_behind_a_double_dash_is_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "--debug")
+    words = ["deid", "scrub", "--metadata-only", "--workers", "1", "--", "--debug", "--out"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0, capsys.readouterr().err
+    assert (tmp_path / "--out" / "manifest.csv").exists()

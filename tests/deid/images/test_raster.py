@@ -463,3 +463,12 @@ def test_lzw_inverts_what_libtiff_packs(data: bytes, repeat: int) -> None:
         page = file.pages.first
         (place,), (length,) = page.dataoffsets, page.databytecounts
     assert raster_lzw.decode(packed[place : place + length], pixels.size) == pixels.tobytes()
+
+
+def test_a_jpeg_file_with_several_pictures_is_withheld_as_a_tiff_file_is(tmp_path: Path) -> None:
+    second = Pillow.fromarray(255 - GREY)
+    several = saved(Pillow.fromarray(GREY), "MPO", save_all=True, append_images=[second])
+    pages = tiff(np.stack([GREY, 255 - GREY]), photometric="minisblack")
+    for data in (several, pages):
+        with pytest.raises(Withheld, match=r"undecodable: only .* files with one p"):
+            load(tmp_path, data)

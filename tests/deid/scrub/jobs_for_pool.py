@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -30,6 +33,36 @@ def dies_once(mark: str, _: None) -> Generator[Any, Any, int]:
     if not os.path.exists(mark):
         os.mkdir(mark)
         os._exit(9)
+    return 1
+
+
+def slow(_: None) -> Generator[Any, Any, int]:
+    """Need some time for the second half."""
+    yield ("double", b"")
+    time.sleep(1.0)
+    return 1
+
+
+def tried(mark: str, how: str, _: None) -> Generator[Any, Any, int]:
+    """Note the try in a folder, and end as `how` says."""
+    yield ("double", b"")
+    os.mkdir(os.path.join(mark, str(len(os.listdir(mark)))))
+    if how == "memory":
+        raise MemoryError
+    os.kill(os.getpid(), getattr(signal, how))
+    return 1
+
+
+def stops_idle(_: None) -> Generator[Any, Any, int]:
+    """Stop the process while it waits for an answer larger than a pipe's buffer."""
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGSTOP)).start()
+    return len((yield ("late", b"")))
+
+
+def stops_at_work(_: None) -> Generator[Any, Any, int]:
+    """Stop the process at once."""
+    yield ("double", b"")
+    os.kill(os.getpid(), signal.SIGSTOP)
     return 1
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,3 +83,63 @@ def test_an_error_is_told_with_its_kind_and_a_full_disk_is_recognised() -> None:
 def test_a_job_larger_than_the_budget_still_runs(budget: int) -> None:
     jobs = [Job(n, "jobs_for_pool:doubled", (n,), size=100) for n in range(5)]
     assert sum(isinstance(end, Done) for end in run(jobs, budget=budget)) == 5
+
+
+@pytest.mark.parametrize("how", ["memory", "SIGKILL", "SIGTERM", "SIGSEGV"])
+def test_a_job_short_of_memory_is_tried_twice_and_not_to_blame(how: str, tmp_path: Path) -> None:
+    jobs = [Job("bad", "jobs_for_pool:tried", (str(tmp_path), how))]
+    jobs += [Job(n, "jobs_for_pool:doubled", (n,)) for n in range(4)]
+    ends = run(jobs)
+    (failed,) = (end for end in ends if isinstance(end, Failed))
+    assert (failed.job.key, failed.short) == ("bad", how != "SIGSEGV")
+    assert len(os.listdir(tmp_path)) == 2
+    assert sum(isinstance(end, Done) for end in ends) == 4
+
+
+@pytest.mark.parametrize("job", ["stops_idle", "stops_at_work"])
+def test_a_worker_that_was_stopped_holds_nobody_up_for_ever(
+    job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(questions: list[tuple[str, Any]]) -> list[Any]:
+        if any(kind == "late" for kind, _ in questions):
+            time.sleep(1.0)
+        return [
+            bytes(5_000_000) if kind == "late" else 2 * len(payload) for kind, payload in questions
+        ]
+
+    monkeypatch.setattr("deid.scrub.pool.PATIENCE", 2.0)
+    monkeypatch.setattr("deid.scrub.pool.SPAN", 0.5)
+    queue = iter(
+        [Job("stopped", f"jobs_for_pool:{job}", ()), Job("n", "jobs_for_pool:doubled", (1,))]
+    )
+    with Pool(1, setup=jobs_for_pool.nothing, in_flight=1, budget=10**9) as pool:
+        ends = list(pool.run(lambda: next(queue, None), late))
+    assert {end.job.key: type(end) for end in ends} == {"stopped": Failed, "n": Done}
+
+
+def test_a_run_that_was_stopped_and_goes_on_blames_no_job() -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import jobs_for_pool
+from deid.scrub import pool
+pool.PATIENCE, pool.SPAN = 2.0, 0.1
+if __name__ == "__main__":
+    queue = iter([pool.Job(0, "jobs_for_pool:slow", ())])
+    with pool.Pool(1, setup=jobs_for_pool.nothing, in_flight=1, budget=10**9) as workers:
+        for end in workers.run(lambda: next(queue, None), lambda asked: print("asked") or [1]):
+            print(type(end).__name__)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asked\n"
+    os.killpg(process.pid, signal.SIGSTOP)
+    time.sleep(3.0)
+    os.killpg(process.pid, signal.SIGCONT)
+    told, _ = process.communicate(timeout=60)
+    assert told == "Done\n"

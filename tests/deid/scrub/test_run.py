@@ -297,7 +297,10 @@ def test_an_error_half_way_is_one_line_that_says_how_to_go_on(
     assert len(scrub(phantoms, output, key_file=key, metadata_only=True, resume=True).rows) > 2
 
 
-def test_an_interrupted_run_says_how_to_go_on(phantoms: Path, key: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_worker(
+    number: int, phantoms: Path, key: Path, tmp_path: Path
+) -> None:
     command = (*COMMAND, str(phantoms), str(tmp_path / "output"), "--key-file", str(key))
     process = subprocess.Popen(
         command,
@@ -305,20 +308,29 @@ def test_an_interrupted_run_says_how_to_go_on(phantoms: Path, key: Path, tmp_pat
         text=True,
         start_new_session=True,
         # Whoever started the tests in the background may have had it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     while not (tmp_path / "output.run" / "run.json").exists():
         time.sleep(0.05)
     told = ""
     while not told:
-        # As a terminal does: workers get it too.
-        os.killpg(process.pid, signal.SIGINT)
+        if number == signal.SIGTERM:
+            process.send_signal(number)
+        else:
+            # As a terminal does: workers get it too.
+            os.killpg(process.pid, number)
         # A native module that is being imported may swallow one: a user presses again.
         with contextlib.suppress(subprocess.TimeoutExpired):
             _, told = process.communicate(timeout=10)
     assert process.returncode == 3
     assert "--resume goes on" in told
     assert "Traceback" not in told
+    deadline = time.monotonic() + 5
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+        pytest.fail("a process was left behind")
 
 
 def test_resume_refuses_another_key_and_a_changed_input(
