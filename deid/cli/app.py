@@ -16,6 +16,7 @@ from deid.cli.audit import audit
 from deid.cli.embed import embed
 from deid.cli.evaluate import evaluate
 from deid.cli.key import app as key
+from deid.cli.match import match
 from deid.cli.phantoms import phantoms
 from deid.cli.scrub import scrub
 from deid.cli.train import train_mami, train_mfm, train_unet
@@ -33,6 +34,7 @@ app.command()(scrub)
 app.add_typer(key, name="key")
 app.command()(audit)
 app.command()(attackers)
+app.command()(match)
 app.command()(evaluate)
 app.command()(embed)
 app.command("train-unet")(train_unet)

@@ -1,0 +1,84 @@
+"""The private report of a matching: the pairs, the record, and what was left out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from deid.match.found import COPY, MATCH, NEAR_COPY, NEAREST, Found
+from deid.match.run import Matching
+from deid.match.trouble import MatchError
+from mami_core.files import private_folder, write_text
+
+TABLE, RECORD, LEFT_OUT, FEATURES = "matches.csv", "match.json", "left_out.csv", "features"
+
+COLUMNS = (
+    "a",
+    "b",
+    "patient_a",
+    "patient_b",
+    "modality",
+    "found_as",
+    "similarity",
+    "probability",
+    "false_match_rate",
+)
+_ORDER = (COPY, NEAR_COPY, MATCH, NEAREST)
+
+
+def claim(folder: Path) -> None:
+    """Make the report's folder, for its owner alone, before an image is looked at.
+
+    Raises
+    ------
+    MatchError
+        Where it can not be made.
+    """
+    try:
+        private_folder(folder)
+        write_text(folder / TABLE, [_csv([COLUMNS])])
+    except OSError as error:
+        raise MatchError(f"--report can not be written ({error.strerror}); name another") from None
+
+
+def write(folder: Path, matching: Matching) -> None:
+    """Write ``matches.csv`` (copies first, then by similarity), ``match.json``, ``left_out.csv``.
+
+    Files and patients are named as the sets name them.
+    """
+    pairs = sorted(
+        matching.found, key=lambda one: (_ORDER.index(one.found_as), -one.similarity, one.left.name)
+    )
+    write_text(folder / TABLE, [_csv([COLUMNS, *(_row(pair) for pair in pairs)])])
+    write_text(folder / RECORD, [json.dumps(matching.record, indent=1)])
+    rows = [
+        (letter, name, why)
+        for letter, one in zip("ab", matching.left_out, strict=False)
+        for name, why in one
+    ]
+    write_text(folder / LEFT_OUT, [_csv([("set", "file", "why"), *rows])])
+
+
+def _row(pair: Found) -> Sequence[Any]:
+    modalities = dict.fromkeys(one.modality or "unknown" for one in (pair.left, pair.right))
+    return (
+        pair.left.name,
+        pair.right.name,
+        pair.left.patient,
+        pair.right.patient,
+        "/".join(modalities),
+        pair.found_as,
+        f"{pair.similarity:.6f}",
+        "" if pair.probability is None else f"{pair.probability:.6f}",
+        "" if pair.rate is None else f"{pair.rate:.3g}",
+    )
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
