@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,12 @@ NO_IMAGE = "it is no image"
 
 
 def read_files(
-    root: Path, *, unnamed: bool
+    root: Path, owners: Mapping[str, str], *, unnamed: bool
 ) -> tuple[list[tuple[Record, Pictures]], list[tuple[str, str]]]:
     """Look at every header under `root`, which may be one file.
 
-    A patient is the PatientID, else the first sub-folder; a visit the study, else the second.
+    A patient is that of `owners`, else the PatientID, else the first sub-folder; a visit is the
+    study, else the second sub-folder.
 
     Returns
     -------
@@ -55,14 +56,14 @@ def read_files(
     entries: list[tuple[Record, Pictures]] = []
     for files in series.values():
         files.sort(key=lambda file: (file[1].order, file[0].relative))
-        record = _record(*files[0], unnamed=unnamed)
+        record = _record(*files[0], owners, unnamed=unnamed)
         entries.append((record, partial(_pictures, files, record)))
     return entries, left_out
 
 
-def _record(found: Found, header: Header, *, unnamed: bool) -> Record:
+def _record(found: Found, header: Header, owners: Mapping[str, str], *, unnamed: bool) -> Record:
     folder, *deeper = Path(found.relative).parent.parts or ("",)
-    patient = header.patient.strip() or folder
+    patient = owners.get(found.relative) or header.patient.strip() or folder
     study = header.study or "/".join(deeper)
     if unnamed:
         patient = study = ""

@@ -83,10 +83,12 @@ def open_images(
         Where there is nothing to open.
     """
     path = Path(spec)
-    if spec in ARCHIVES or (path / MANIFEST).is_file() or any(path.glob(f"*/{MANIFEST}")):
+    tabled = (path / MANIFEST).is_file() or any(path.glob(f"*/{MANIFEST}"))
+    owners = _of_volumes(path)
+    if spec in ARCHIVES or (tabled and not owners):
         images = _of_dataset(open_dataset(spec, root))
     elif path.exists():
-        files, left_out = read_files(path, unnamed=unnamed)
+        files, left_out = read_files(path, {} if unnamed else owners, unnamed=unnamed)
         images = Images([Entry(*file) for file in files], left_out)
     else:
         raise MatchError("a set of images does not exist; name a folder, an image, or 'mimic'")
@@ -97,6 +99,18 @@ def open_images(
         for entry in images.entries
     ]
     return replace(images, entries=entries)
+
+
+def _of_volumes(folder: Path) -> dict[str, str]:
+    """Patients by file of a table that names NIfTI volumes, which a data set can not; else none."""
+    from deid.scrub.options import CannotStart
+    from deid.scrub.plan import manifest_patients
+
+    try:
+        owners = manifest_patients(folder)
+    except CannotStart:
+        return {}
+    return owners if any(name.endswith((".nii", ".nii.gz")) for name in owners) else {}
 
 
 def _of_dataset(dataset: Dataset) -> Images:
