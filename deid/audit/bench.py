@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from deid.audit.trials import Plan, Trial
 from mami_core.data import Record
 
 #: By attacker and form, ``(n, d)``.
-Features = Mapping[tuple[str, str], NDArray[np.float32]]
+Features = Mapping[tuple[str, str], NDArray[Any]]
 
 #: Below this share of the originals' variance nothing of a patient is left in any feature.
 SAME = 1e-3
@@ -58,7 +59,10 @@ class Bench:
         folds = []
         for number, trial in enumerate(self.plan.trials if learns else everybody):
             matcher = self._fitted(name, number, roles) if learns else Matcher()
-            query, gallery = (self.seen[name, form][trial.tested] for form in linkage.roles)
+            query, gallery = (
+                attacker.seen(self.seen[name, form][trial.tested], learnt=learns)
+                for form in linkage.roles
+            )
             found = score(
                 matcher.of_queries(query),
                 matcher.of_gallery(gallery),
@@ -86,24 +90,26 @@ class Bench:
         if (name, number, roles) not in self._fits:
             turned = self._fits.get((name, number, roles[::-1]))
             self._fits[name, number, roles] = (
-                Matcher(turned.gallery, turned.query)
+                Matcher(turned.of_gallery, turned.of_queries)
                 if turned is not None
                 else self._learnt(name, self.plan.trials[number], roles)
             )
         return self._fits[name, number, roles]
 
     def _learnt(self, name: str, trial: Trial, roles: tuple[str, str]) -> Matcher:
-        query, gallery = (self._draws(name, form, roles) for form in roles)
-        fit = self.attackers[name].fit or closed_form
-        own = [self.records[index] for index in trial.own]
-        rows = trial.own
-        return fit(
-            Training([one[rows] for one in query], [one[rows] for one in gallery], roles, own)
-        )
+        attacker, rows = self.attackers[name], trial.own
+        query, gallery = (self._draws(name, form, roles, rows) for form in roles)
+        (original,) = self._draws(name, ORIGINAL, (ORIGINAL, ORIGINAL), rows)
+        own = [self.records[index] for index in rows]
+        fit = attacker.fit or closed_form
+        return fit(Training(query, gallery, original, roles, own, attacker.depths))
 
-    def _draws(self, name: str, form: str, roles: tuple[str, str]) -> list[NDArray[np.float64]]:
+    def _draws(
+        self, name: str, form: str, roles: tuple[str, str], rows: NDArray[np.intp]
+    ) -> list[NDArray[np.float64]]:
         """A form of the attacker's own images; against originals, every draw that it has made."""
         forms = [form]
         if form == PROTECTED and ORIGINAL in roles and (name, SECOND) in self.own:
             forms.append(SECOND)
-        return [self.own[name, one].astype(np.float64) for one in forms]
+        learnt = (self.own[name, one][rows] for one in forms)
+        return [self.attackers[name].seen(one, learnt=True).astype(np.float64) for one in learnt]

@@ -62,11 +62,18 @@ def score(
     some = [records[index] for index in keep]
     asked, kept = pooled(np.asarray(query)[keep], some)
     held, _ = pooled(np.asarray(reference)[keep], some)
+    asking = np.ones(len(kept), dtype=bool)
+    if linkage.mixed:
+        # Either form of every image is there; both are of the query's own unit.
+        held, asked, kept = np.vstack([held, asked]), np.vstack([asked, asked]), kept * 2
+        asking = np.concatenate([~asking, asking])
     same = linkage.roles[0] == linkage.roles[1]
-    searched = gallery(held, kept, queries=asked, copies=linkage.copies)
+    searched = gallery(held, kept, queries=asked, asking=asking, copies=linkage.copies)
     if not searched.own.size or searched.size < 2:
         return None
-    compared = pairs(held, kept, queries=None if same else asked, copies=linkage.copies)
+    compared = pairs(
+        held, kept, queries=None if same else asked, asking=asking, copies=linkage.copies
+    )
     order = np.argsort(compared.impostor.round(DIGITS), kind="stable")
     return Scores(
         replace(

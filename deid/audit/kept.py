@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +38,14 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
 
     stamp = f"{name} {deid.__version__} {(bundled() / SUMS).read_text()}".encode()
 
-    def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed(pictures: NDArray[np.uint8]) -> NDArray[Any]:
         digest = hashlib.sha256(stamp + str(pictures.shape).encode())
         digest.update(np.ascontiguousarray(pictures).tobytes())
         path = folder / f"{digest.hexdigest()}.npy"
         if path.is_file():
-            kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            kept: NDArray[Any] = np.load(path, allow_pickle=False)
             return kept
-        found = attacker.embed(pictures).astype(np.float32)
+        found = attacker.embed(pictures)
         with atomic(path) as stream:
             np.save(stream, found)
         return found

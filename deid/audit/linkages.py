@@ -18,6 +18,8 @@ class Linkage:
         What it answers.
     copies
         Whether the very original is looked for, and not another visit of the person.
+    mixed
+        Whether the gallery holds the images in the form of the queries as well.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Linkage:
     gallery: str
     question: str
     copies: bool = False
+    mixed: bool = False
 
     @property
     def roles(self) -> tuple[str, str]:
@@ -39,6 +42,9 @@ LINKAGES = {
         Linkage("outer", PROTECTED, ORIGINAL, "does an archive of originals name the release?"),
         Linkage("reverse", ORIGINAL, PROTECTED, "is this person in the release?"),
         Linkage("inner", PROTECTED, SECOND, "do two releases link?"),
+        Linkage(
+            "pooled", PROTECTED, ORIGINAL, "does an archive that took releases in?", mixed=True
+        ),
         Linkage("copy", PROTECTED, ORIGINAL, "the attacker already holds the image", copies=True),
     )
 }

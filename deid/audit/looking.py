@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,12 @@ def look(
     attackers: Mapping[str, Attacker],
     forms: Mapping[str, Form],
     told: Told = lambda _: None,
-) -> dict[tuple[str, str], NDArray[np.float32]]:
+) -> dict[tuple[str, str], NDArray[Any]]:
     """Features by attacker and form, ``(rows, d)`` each.
 
     A picture is decoded once, and few are held at a time: memory does not grow with the data set.
     """
-    parts: dict[tuple[str, str], list[NDArray[np.float32]]] = {
+    parts: dict[tuple[str, str], list[NDArray[Any]]] = {
         (name, form): [] for name in attackers for form in forms
     }
     for start in range(0, len(rows), HELD):

@@ -42,34 +42,53 @@ class Training:
     query, gallery
         The same images in the two forms, each in one or more draws of the edit: ``(n, d)`` a draw,
         a row a record. (Only where protected images meet originals is there more than one.)
+    original
+        The same images as they are.
     roles
         The names of the two forms.
+    depths
+        Widths of the parts that the features consist of, which are scaled one by one; one part
+        where there is none.
     """
 
     query: Sequence[Array]
     gallery: Sequence[Array]
+    original: Array
     roles: tuple[str, str]
     records: Sequence[Record]
+    depths: tuple[int, ...] = ()
+
+    @property
+    def protected(self) -> list[Array]:
+        """Every draw of the edit, of either role."""
+        sides = zip(self.roles, (self.query, self.gallery), strict=True)
+        return [draw for role, draws in sides if role != ORIGINAL for draw in draws]
+
+
+#: Features ``(n, d)`` of one role to embeddings ``(n, e)``.
+Map = Callable[[NDArray[np.floating]], Array]
+
+
+def unmapped(features: NDArray[np.floating]) -> Array:
+    """Features are matched as they come."""
+    return np.asarray(features, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Matcher:
-    """Linear maps ``(d, e)`` of centred features of either role; None leaves them as they are."""
+    """What makes embeddings of the features of either role."""
 
-    query: Array | None = None
-    gallery: Array | None = None
-
-    def of_queries(self, features: NDArray[np.floating]) -> Array:
-        """Embeddings of queries."""
-        return _mapped(features, self.query)
-
-    def of_gallery(self, features: NDArray[np.floating]) -> Array:
-        """Embeddings of the gallery's images."""
-        return _mapped(features, self.gallery)
+    of_queries: Map = unmapped
+    of_gallery: Map = unmapped
 
 
 #: Learns a matcher.
 Fit = Callable[[Training], Matcher]
+
+
+def linear(weight: Array) -> Map:
+    """The map ``(d, e)`` of centred features."""
+    return lambda features: centred(features) @ weight
 
 
 def closed_form(training: Training) -> Matcher:
@@ -80,24 +99,25 @@ def closed_form(training: Training) -> Matcher:
     then the originals' whitening. Of several maps, that which finds most of the attacker's own
     patients in parts that it was not fitted on.
     """
-    query = [_centred(draw) for draw in training.query]
-    gallery = [_centred(draw) for draw in training.gallery]
-    records = list(training.records)
+    query = [centred(draw) for draw in training.query]
+    gallery = [centred(draw) for draw in training.gallery]
+    records, depths = list(training.records), training.depths
     query_protected, gallery_protected = (role != ORIGINAL for role in training.roles)
     if training.roles[0] == training.roles[1]:
-        weight = yardsticks.closed_form(query[0], records).T
-        return Matcher(weight, weight)
+        one = linear(yardsticks.closed_form(query[0], records, depths).T)
+        return Matcher(one, one)
     if query_protected and gallery_protected:
-        weight = yardsticks.closed_form(np.vstack([query[0], gallery[0]]), records * 2).T
-        return Matcher(weight, weight)
+        both = np.vstack([query[0], gallery[0]])
+        one = linear(yardsticks.closed_form(both, records * 2, depths).T)
+        return Matcher(one, one)
     protected, (original, *_) = (query, gallery) if query_protected else (gallery, query)
-    weight = yardsticks.closed_form(original, records).T
+    weight = yardsticks.closed_form(original, records, depths).T
     features, targets = np.vstack(protected), np.vstack([original] * len(protected))
     penalty = max(
         RIDGES, key=lambda one: _finds(features, targets, original @ weight, weight, records, one)
     )
-    through = ridge(features, targets, penalty) @ weight
-    return Matcher(through, weight) if query_protected else Matcher(weight, through)
+    through, straight = linear(ridge(features, targets, penalty) @ weight), linear(weight)
+    return Matcher(through, straight) if query_protected else Matcher(straight, through)
 
 
 def _finds(
@@ -155,7 +175,7 @@ def part_of(record: Record) -> int:
     return hashlib.sha256(text.encode()).digest()[0] % PARTS
 
 
-def _centred(features: NDArray[np.floating]) -> Array:
+def centred(features: NDArray[np.floating]) -> Array:
     """No identity enters the centre: it is the mean of all images of the form.
 
     A row that hardly leaves it becomes zero, which ties with everything: where all pictures are the
@@ -167,7 +187,3 @@ def _centred(features: NDArray[np.floating]) -> Array:
     length = np.linalg.norm(apart, axis=1, keepdims=True)
     settled: NDArray[Any] = np.where(length > NOTHING * np.linalg.norm(centre), apart, 0.0)
     return settled
-
-
-def _mapped(features: NDArray[np.floating], weight: Array | None) -> Array:
-    return np.asarray(features, dtype=np.float64) if weight is None else _centred(features) @ weight

@@ -31,6 +31,8 @@ def protected(remover: Remover, records: Sequence[Record], secret: bytes, streng
         record = records[row]
         words = record.person if remover.code_of_patient else (*record.person, record.name)
         code = hmac.digest(secret, "\0".join(words).encode(), hashlib.sha256)
+        if remover.marked:
+            code = hashlib.sha256("\0".join(record.person).encode()).digest() + code
         edited = remover.edit(picture, record.modality, code, strength)
         return np.rint(edited * np.float32(255.0)) / np.float32(255.0)
 

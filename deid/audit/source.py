@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,8 @@ class Source:
 
         Returns
         -------
-        Twice features by attacker and form, a row an image of the source; NaN where none is needed.
+        Twice features by attacker and form, a row an image of the source; NaN or 0 where none is
+        needed.
         """
         tested, own_forms = forms
         own = np.unique(np.concatenate([self.plan.tested[:0], *(t.own for t in self.plan.trials)]))
@@ -114,10 +116,11 @@ class Source:
             done += count
             told(done, total)
 
-        tables: tuple[dict[tuple[str, str], NDArray[np.float32]], ...] = ({}, {})
+        tables: tuple[dict[tuple[str, str], NDArray[Any]], ...] = ({}, {})
         for whose, rows, looking, changes in stages:
             for what, found in look(self.data, rows.tolist(), looking, changes, more).items():
-                empty = np.full((len(self.data), found.shape[1]), np.nan, dtype=np.float32)
+                nothing = np.nan if np.issubdtype(found.dtype, np.floating) else 0
+                empty = np.full((len(self.data), found.shape[1]), nothing, dtype=found.dtype)
                 tables[whose].setdefault(what, empty)[rows] = found
         if len(fresh) < len(own):
             for name in learners:

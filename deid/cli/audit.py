@@ -16,8 +16,10 @@ def audit(
     dataset: DataSet,
     root: Annotated[Path | None, typer.Option(help="Where the named archive lies.")] = None,
     attacker: Annotated[
-        str | None,
-        typer.Option(help="NAME[,NAME]: see `deid attackers`.", show_default="all of them"),
+        list[str] | None,
+        typer.Option(
+            help="NAME[,NAME]: see `deid attackers`; repeatable.", show_default="all of them"
+        ),
     ] = None,
     protected: Annotated[
         Path | None, typer.Option(help="Folder of the protected images of a release.")
@@ -43,9 +45,10 @@ def audit(
         typer.Option("--control", help="Try the attackers on planted removers as well (slow)."),
     ] = False,
     linkage: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="NAME[,NAME]: original, outer, reverse, inner, copy.", show_default="all"
+            help="NAME[,NAME]: original, outer, reverse, inner, pooled, copy; repeatable.",
+            show_default="all",
         ),
     ] = None,
     split: Annotated[Part, typer.Option(help="`test` is to be read once, at the end.")] = (
@@ -78,13 +81,13 @@ def audit(
     from mami_core.weights import WeightsError
 
     options = Options(
-        attackers=tuple(attacker.split(",")) if attacker else Options.attackers,
+        attackers=_names(attacker) or Options.attackers,
         split=split.value,
         gallery_size=gallery_size,
         seed=seed,
         device=device.value,
         adaptive=adaptive,
-        linkages=tuple(linkage.split(",")) if linkage else (),
+        linkages=_names(linkage),
         remover=remover,
         strength=strength,
         control=control,
@@ -106,3 +109,8 @@ def audit(
         typer.echo(json.dumps(record, indent=2))
     else:
         show(record)
+
+
+def _names(given: list[str] | None) -> tuple[str, ...]:
+    """The names of a repeatable option, each of whose values may hold several."""
+    return tuple(name for several in given or () for name in several.split(","))

@@ -114,6 +114,7 @@ def gallery(
     records: Sequence[Record],
     *,
     queries: NDArray[np.floating] | None = None,
+    asking: NDArray[np.bool_] | None = None,
     copies: bool = False,
 ) -> Gallery:
     """Score every query against every person (see the module's text for the rules).
@@ -125,6 +126,8 @@ def gallery(
     queries
         ``(n, d)``, one row a record: the same images as they are searched with (protected ones,
         say); `embeddings` where none are given.
+    asking
+        Which rows are queries at all, ``(n,)``; every one without it.
     copies
         Every image is a query, and its own score is that to the very image that it was made from.
     """
@@ -140,7 +143,8 @@ def gallery(
     owner = np.zeros(len(sums), dtype=np.intp)
     owner[subject] = patient
     units_of = np.bincount(np.unique(np.stack([subject, unit]), axis=1)[0], minlength=len(sums))
-    query = np.flatnonzero((units_of[subject] > 1) | copies)
+    asks = np.ones(len(rows), dtype=bool) if asking is None else asking
+    query = np.flatnonzero(((units_of[subject] > 1) | copies) & asks)
     # A person without the query's own unit: what is left of the sum.
     rest = rows if copies else normalised(sums[subject[query]] - unit_sums[unit[query]])
     impostors = asked[query] @ normalised(sums).T
@@ -154,6 +158,7 @@ def pairs(
     records: Sequence[Record],
     *,
     queries: NDArray[np.floating] | None = None,
+    asking: NDArray[np.bool_] | None = None,
     copies: bool = False,
 ) -> Pairs:
     """All pairs of images: mated ones weigh 1 a patient, impostor ones 1 a pair of patients.
@@ -165,6 +170,8 @@ def pairs(
     queries
         ``(n, d)``: the same images as they are searched with, as for `gallery`. Pairs are ordered
         then: each query against each image.
+    asking
+        As for `gallery`; taken where there are `queries`.
     copies
         The mate of a query is the very image that it was made from, and no other.
     """
@@ -173,8 +180,12 @@ def pairs(
     patient = _numbers([record.person for record in records])
     subject = _numbers([(record.person, record.subject) for record in records])
     unit = _numbers([(record.person, record.subject, record.unit) for record in records])
-    everything = np.ones((len(rows), len(rows)), dtype=bool)
-    first, second = np.nonzero(np.triu(everything, 1) if queries is None else everything)
+    compared = np.ones((len(rows), len(rows)), dtype=bool)
+    if queries is None:
+        compared = np.triu(compared, 1)
+    elif asking is not None:
+        compared &= asking[:, None]
+    first, second = np.nonzero(compared)
     scores = (asked @ rows.T)[first, second]
     mates = (subject[first] == subject[second]) & (unit[first] != unit[second])
     if copies:

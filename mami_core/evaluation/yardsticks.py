@@ -128,11 +128,19 @@ def fit_on(dataset: Dataset) -> Dataset:
     return part
 
 
-def closed_form(features: NDArray[np.floating], records: Sequence[Record]) -> Array:
-    """The map ``(D, P)`` from centred features to whitened ones, fitted on `records`."""
+def closed_form(
+    features: NDArray[np.floating], records: Sequence[Record], depths: Sequence[int] = ()
+) -> Array:
+    """The map ``(D, P)`` from centred features to whitened ones, fitted on `records`.
+
+    Parameters
+    ----------
+    depths
+        Widths of the parts that are scaled one by one; all features are one part without it.
+    """
     level = np.ones((len(records), 1))
-    width = features.shape[1]
-    found = whiten(features, level, _identities(records), (width,), COMPONENTS, shrink=SHRINK)
+    blocks = depths or (features.shape[1],)
+    found = whiten(features, level, _identities(records), blocks, COMPONENTS, shrink=SHRINK)
     return found.weight
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deid.audit.attackers.mami import encoder
 from deid.audit.attackers.registry import Attacker, attacker
 
 WEIGHTS = "judge_tiny"
@@ -10,7 +11,4 @@ WEIGHTS = "judge_tiny"
 @attacker("judge", needs=f"bundled weights {WEIGHTS}")
 def judge(device: str) -> Attacker:
     """A second bundled identity encoder, which the remover did not learn from."""
-    from mami_core.evaluation.embed import embedder
-
-    encoder = embedder(WEIGHTS, device)
-    return Attacker(encoder.embed, encoder.size)
+    return encoder(WEIGHTS, device)

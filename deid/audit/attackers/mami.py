@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from deid.audit.attackers.registry import Attacker, attacker
 from mami_core.data import Record
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS = "mami_tiny"
 #: Sets whose `train` people the bundled networks were trained on, as their cards say.
@@ -12,11 +17,31 @@ TRAINED_ON = frozenset({"nih", "kermany", "odir", "tvhl", "lidc", "openkbp"})
 
 @attacker("mami", needs=f"bundled weights {WEIGHTS}")
 def mami(device: str) -> Attacker:
-    """The bundled identity encoder, as it was trained."""
-    from mami_core.evaluation.embed import embedder
+    """The bundled identity encoder as it was trained; adaptive, its features of all depths."""
+    return encoder(WEIGHTS, device)
 
-    encoder = embedder(WEIGHTS, device)
-    return Attacker(encoder.embed, encoder.size)
+
+def encoder(weights: str, device: str) -> Attacker:
+    """An identity encoder: its identities to match by, and its depths to learn by.
+
+    Gradients make an encoder's features better and its head narrower: learning starts from the
+    features.
+    """
+    import torch
+
+    from mami_core.device import chosen
+    from mami_core.evaluation.embed import in_batches
+    from mami_core.weights import load
+
+    where = chosen(device)
+    loaded = load(weights)
+    model: Any = loaded.model.to(where)
+
+    def look(pictures: Tensor) -> Tensor:
+        seen = model(pictures)
+        return torch.cat([seen.identity, seen.pooled], dim=1)
+
+    return Attacker(in_batches(look, where), int(loaded.facts["image"]), depths=model.depths)
 
 
 def taught_the_bundled(record: Record) -> bool:

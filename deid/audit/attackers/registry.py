@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deid.audit.trouble import AuditError
 
 if TYPE_CHECKING:
     from deid.audit.matching import Fit
-    from mami_core.evaluation.embed import Embed
+
+#: Pictures ``(n, 3, size, size)`` uint8 -> features ``(n, d)``.
+Look = Callable[[NDArray[np.uint8]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,23 @@ class Attacker:
         How it learns from images of its own patients; None where it matches as it comes.
     adapts
         Whether it can be fitted again on protected images.
+    depths
+        Widths of the parts, at the end of the features, by which it learns; what stands before them
+        is what it matches by as it comes. All features are for both where it is empty.
     """
 
-    embed: Embed
+    embed: Look
     size: int
     fit: Fit | None = None
     adapts: bool = True
+    depths: tuple[int, ...] = ()
+
+    def seen(self, features: NDArray[np.floating], *, learnt: bool) -> NDArray[np.floating]:
+        """The columns of ``(n, d)`` that it matches by."""
+        before = features.shape[1] - sum(self.depths) if self.depths else 0
+        if not before:
+            return features
+        return features[:, before:] if learnt else features[:, :before]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,17 @@ To add one: a module here with a function under `remover`, and its name in the i
 
 from __future__ import annotations
 
-from deid.audit.removers import blur, dp_pix, high_pass, look_alikes, network, noise, pca, planted
+from deid.audit.removers import (
+    blur,
+    dp_pix,
+    graded,
+    high_pass,
+    look_alikes,
+    network,
+    noise,
+    pca,
+    planted,
+)
 from deid.audit.removers.registry import REMOVERS, Donors, Remover, called
 
 __all__ = [
@@ -15,6 +25,7 @@ __all__ = [
     "blur",
     "called",
     "dp_pix",
+    "graded",
     "high_pass",
     "look_alikes",
     "network",

@@ -38,10 +38,14 @@ class Remover:
         Equal codes give equal pictures.
     code_of_patient
         Whether all images of a patient share a code; else each has its own.
+    marked
+        Whether a digest of the person, which no key changes, stands before the code: for planted
+        ones, which leave of a person what is known.
     """
 
     edit: Edit
     code_of_patient: bool = False
+    marked: bool = False
 
 
 @dataclass(frozen=True)

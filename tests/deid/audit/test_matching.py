@@ -39,8 +39,8 @@ def test_a_fixed_map_of_the_features_hides_nothing_from_an_attacker_that_adapts(
     new, _ = world(60, 1)
     change = {"protected": mixed, "original": lambda rows: rows}
     query, gallery = (change[role] for role in roles)
-    originals = closed_form(Training([rows], [rows], ("original", "original"), records))
-    adapted = closed_form(Training([query(rows)], [gallery(rows)], roles, records))
+    originals = closed_form(Training([rows], [rows], rows, ("original", "original"), records))
+    adapted = closed_form(Training([query(rows)], [gallery(rows)], rows, roles, records))
     best = found(originals.of_queries(new), originals.of_gallery(new))
     blind = found(originals.of_queries(query(new)), originals.of_gallery(gallery(new)))
     seeing = found(adapted.of_queries(query(new)), adapted.of_gallery(gallery(new)))
@@ -52,7 +52,9 @@ def test_a_fixed_map_of_the_features_hides_nothing_from_an_attacker_that_adapts(
 def test_two_releases_are_matched_with_one_map() -> None:
     rows, records = world(120, 0)
     new, _ = world(60, 1)
-    fitted = closed_form(Training([mixed(rows)], [mixed(rows)], ("protected", "second"), records))
+    fitted = closed_form(
+        Training([mixed(rows)], [mixed(rows)], rows, ("protected", "second"), records)
+    )
     assert found(fitted.of_queries(mixed(new)), fitted.of_gallery(mixed(new))) > 0.95
 
 
@@ -69,7 +71,7 @@ def test_equal_pictures_are_no_direction() -> None:
     """What rounding leaves of a constant release must not become a fingerprint."""
     rows, records = world(30, 0)
     constant = np.ones_like(rows) * (1 + 1e-8 * np.arange(len(rows))[:, None])
-    fitted = closed_form(Training([constant], [rows], ("protected", "original"), records))
+    fitted = closed_form(Training([constant], [rows], rows, ("protected", "original"), records))
     assert not fitted.of_queries(constant).any()
 
 
@@ -87,6 +89,8 @@ def test_noise_is_answered_with_a_stronger_penalty_and_with_more_draws() -> None
     tested = drawn(new)
     figures = [
         found(fitted.of_queries(tested), fitted.of_gallery(new))
-        for fitted in (closed_form(Training(some[:n], [rows], roles, records)) for n in (1, 6))
+        for fitted in (
+            closed_form(Training(some[:n], [rows], rows, roles, records)) for n in (1, 6)
+        )
     ]
     assert figures[1] > figures[0]

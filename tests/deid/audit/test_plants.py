@@ -10,6 +10,7 @@ import pytest
 
 from deid.audit import Options, audit
 from deid.audit.console import show
+from deid.audit.removers.graded import bayes_auc
 from deid.audit.words import first_sentence, last_line
 from mami_core.data import open_dataset
 
@@ -81,6 +82,23 @@ def test_keys_of_the_attacker_are_not_those_of_the_release(people: People) -> No
     assert rank1(record, "inner", "fixed", "pixels") < 0.3
 
 
+@pytest.mark.parametrize("flips", [0.2, 0.3, 0.4])
+def test_of_a_mark_attackers_find_what_can_be_found(people: People, flips: float) -> None:
+    record = run(people(val=80, train=4), f"mark:{flips}", attackers=("pixels",))
+    linkages = record["sources"]["demo"]["linkages"]
+    found = linkages["inner"]["fixed"]["attackers"]["pixels"]["auc"]
+    assert found["value"] == pytest.approx(bayes_auc(flips), abs=0.05)
+    assert linkages["outer"]["fixed"]["attackers"]["pixels"]["auc"]["low"] < 0.5
+
+
+def test_an_archive_that_took_releases_in_finds_as_much_as_its_releases_do(folder: Path) -> None:
+    record = run(folder, "blur:8", attackers=("pixels",), linkages=("outer", "inner", "pooled"))
+    of = {name: rank1(record, name, "fixed", "pixels") for name in ("outer", "inner", "pooled")}
+    assert of["pooled"] >= min(of.values())
+    auc = record["sources"]["demo"]["linkages"]["pooled"]["fixed"]["attackers"]["pixels"]["auc"]
+    assert auc["value"] > 0.6
+
+
 def test_donors_of_a_fitted_remover_are_not_the_attackers(folder: Path) -> None:
     all_of_train = run(folder, "blur", attackers=("outline",))["sources"]["demo"]["learns_from"]
     some = run(folder, "look-alikes:3", attackers=("outline",))["sources"]["demo"]["learns_from"]
@@ -92,7 +110,7 @@ def test_an_attacker_that_breaks_no_plant_is_too_weak_to_tell(folder: Path) -> N
     linkages = ("original", "outer")
     record = run(folder, "blur", attackers=("outline",), control=True, linkages=linkages)
     said = record["sources"]["demo"]["power"]["outline"]
-    assert set(said["planted"]) == {"identity", "tone", "shuffle"}
+    assert set(said["planted"]) == {"identity", "warp", "tone", "shuffle"}
     assert said["planted"]["identity"]["outer"] > said["auc"] - 0.05
     if not said["passes"]:
         assert "too weak to tell" in first_sentence(record)
