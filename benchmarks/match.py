@@ -87,7 +87,7 @@ def _line(records: Sequence[Record], matches: Sequence[Found], group: dict) -> s
     return (
         f"{group['false_match_rate']:.1e} | {len(judged)} | {cells[0]} | {cells[1]} | "
         f"{int(false.sum())} | {expected} | {sure_of.mean():.2f} | "
-        f"{group['prior']['value']:.4f} | {'yes' if group['unlike']['holds'] else 'no'}"
+        f"{group['prior']['value']:.4f}"
     )
 
 

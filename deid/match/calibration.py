@@ -87,14 +87,15 @@ def fitted(score: Array, mated: NDArray[np.bool_]) -> Calibration:
     """
     from sklearn.linear_model import LogisticRegression
 
-    edges = np.linspace(-1.0, 1.0, STEPS + 1)
-    middles = (edges[1:] + edges[:-1]) / 2.0
-    counts = [np.histogram(score[kind], edges)[0] for kind in (~mated, mated)]
+    counts = np.stack(
+        [np.histogram(score[kind], STEPS, (-1.0, 1.0))[0] for kind in (~mated, mated)]
+    )
+    of_two_or_one, step = np.nonzero(counts)
     spread = float(score.std()) or 1.0
-    fit = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(
-        np.tile(middles / spread, 2)[:, None],
-        np.repeat([0, 1], STEPS),
-        sample_weight=np.concatenate(counts),
+    fit = LogisticRegression(C=1.0, solver="newton-cholesky").fit(
+        ((2.0 * step + 1.0) / STEPS - 1.0)[:, None] / spread,
+        of_two_or_one,
+        sample_weight=counts[of_two_or_one, step],
     )
     slope = float(fit.coef_[0, 0]) / spread
     if slope <= 0.0:

@@ -32,11 +32,6 @@ class Spread:
         """Of the steps."""
         return np.linspace(-1.0, 1.0, STEPS, endpoint=False) + 1.0 / STEPS
 
-    def share_above(self, score: float) -> float:
-        """Of the pairs."""
-        above = self.counts[self.middles > score].sum()
-        return float(above / max(self.counts.sum(), 1))
-
 
 def spread_of(
     queries: NDArray[np.floating], gallery: NDArray[np.floating] | None, seed: int

@@ -42,11 +42,10 @@ from mami_core.evaluation.yardsticks import FEWEST, AbsentError
 
 #: Of the record that a matching gives; raised when a field changes its meaning.
 SCHEMA = 1
+#: Whose pairs a calibration learns by.
+THEMSELVES, OTHERS = "the images themselves", "other images"
 #: Matches that are held; more are no answer.
 MOST_MATCHES = 1_000_000
-#: The similarities are not those of the people calibrated on where so many times as many pairs, or
-#: as few, reach what one in a hundred of their pairs reaches.
-UNLIKE, REACHED = 2.0, 0.01
 
 Features = NDArray[np.floating]
 Told = Callable[[str, int, int], None]
@@ -130,7 +129,7 @@ def match(
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
         "options": asdict(options),
-        "calibrated_on": "the images themselves" if known is None else "other images",
+        "calibrated_on": THEMSELVES if known is None else OTHERS,
         "sets": [_set(one) for one in seen],
         "copies": {
             how: by_name([one for one in found if one.found_as == how]) for how in (COPY, NEAR_COPY)
@@ -267,8 +266,9 @@ def _matched(
             f"{group.pairs * rate:,.0f} false matches are to be expected at this false-match rate; "
             "give a lower --false-match-rate"
         )
-    spread = spread_of(queries, gallery, options.seed)
-    prior = prior_of(spread, judge.whole) if options.prior is None else options.prior
+    prior = options.prior
+    if prior is None:
+        prior = prior_of(spread_of(queries, gallery, options.seed), judge.whole)
     least = judge.least(
         [sides[0][row] for row in rows], [sides[1][row] for row in other_rows], rate
     )
@@ -298,24 +298,8 @@ def _matched(
         "matches": len(matches),
         "expected_true": float(sum(one.probability or 0.0 for one in matches)),
         "named": by_name(matches),
-        "unlike": _unlike(judge, spread.share_above, prior),
     }
     return figures, matches
-
-
-def _unlike(
-    judge: OutOfFold, share_above: Callable[[float], float], prior: float
-) -> dict[str, Any]:
-    """How many pairs reach what `REACHED` of the known people's reach, and whether that is like."""
-    expected = REACHED * (1.0 - prior) + prior * float(
-        np.mean(judge.known.score[judge.known.mated] > judge.whole.threshold(REACHED))
-    )
-    share = share_above(judge.whole.threshold(REACHED))
-    return {
-        "share": share,
-        "expected": expected,
-        "holds": expected / UNLIKE <= share <= expected * UNLIKE,
-    }
 
 
 def _judge(

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from deid.cli.match import match
+
+People = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def app() -> Typer:
+    app = Typer()
+    app.command()(match)
+    return app
+
+
+def test_the_console_says_what_matched_and_names_nobody(app: Typer, people: People) -> None:
+    folder = people(val=40)
+    done = CliRunner().invoke(app, [str(folder), "--attacker=pixels", "--false-match-rate=0.02"])
+    assert done.exit_code == 0, done.output
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("xray: ")
+    assert "of 3,160 pairs of images match at a false-match rate of 0.02" in first
+    assert "are to be expected among them" in first
+    assert any("two names" in line for line in rest)
+    assert "no pair is judged by a fit that has seen either person" in done.stdout
+    assert "val0" not in done.output
+    assert str(folder) not in done.output
+
+
+def test_the_report_is_private_and_names_files_as_the_caller_does(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    folder, report = people(val=40), tmp_path / "report"
+    call = [str(folder), "--attacker=pixels", "--false-match-rate=0.02", f"--report={report}"]
+    done = CliRunner().invoke(app, [*call, "--json"])
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert record == json.loads((report / "match.json").read_text())
+    assert record["schema"] == 1
+    with (report / "matches.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == record["modalities"]["xray"]["matches"]
+    pairs = {(row["a"], row["b"]): row for row in rows}
+    one = pairs["val0_0.png", "val0_1.png"]
+    assert (one["patient_a"], one["patient_b"], one["found_as"]) == ("val0", "val0", "match")
+    assert float(one["probability"]) > 0.5 > 0.02 >= float(one["false_match_rate"]) > 0
+    assert stat.S_IMODE(report.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in report.rglob("*"))
+    again = CliRunner().invoke(app, [*call, "--json"])
+    assert again.stdout == done.stdout
+
+
+def test_an_image_that_can_not_be_read_gives_exit_status_1_and_a_line(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    folder, report = people(val=3), tmp_path / "report"
+    (folder / "val2_1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = CliRunner().invoke(app, [str(folder), "--attacker=pixels", f"--report={report}"])
+    assert done.exit_code == 1, done.output
+    assert "A: 1 file left out: it can not be decoded." in done.stdout
+    assert "val2_1" not in done.stdout
+    assert "a,val2_1.png,it can not be decoded" in (report / "left_out.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "does not exist"),
+        (["--attacker=somebody"], "no such attacker; there are: "),
+        (["--attacker=outline"], "it learns from 10 or more people of 'train'"),
+        (["--split=test"], "no images in split 'test'"),
+        (["--prior=0"], "--prior lies between 0 and 1"),
+        (["--report=/proc/nothing"], "--report can not be written"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    app: Typer, people: People, arguments: list[str], words: str
+) -> None:
+    folder = people(val=3)
+    done = CliRunner().invoke(app, [str(folder), "--attacker=pixels", *arguments])
+    assert done.exit_code == 2, done.output
+    assert done.stderr.startswith("deid match: ")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert str(folder) not in done.output
+
+
+def test_folders_that_hold_nothing_to_match_are_one_line(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    missing = people(val=3)
+    (missing / "val0_0.png").unlink()
+    for folder, words in ((tmp_path / "empty", "holds no image"), (missing, "names a file that")):
+        done = CliRunner().invoke(app, [str(folder), "--attacker=pixels"])
+        assert done.exit_code == 2
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
