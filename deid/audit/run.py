@@ -16,6 +16,7 @@ import deid
 from deid.audit.attackers import ATTACKERS, Attacker, Entry
 from deid.audit.attackers import named as attackers_named
 from deid.audit.attackers.mami import taught_the_bundled
+from deid.audit.attackers.registry import is_floor
 from deid.audit.bench import Bench
 from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
@@ -127,7 +128,11 @@ def audit(
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
-        "options": asdict(options) | {"remover": _shown(entry, options.remover)},
+        "options": asdict(options)
+        | {
+            "attackers": [one.name for one in entries],
+            "remover": _shown(entry, options.remover),
+        },
         "left_out": release.left_out if release is not None else {},
         "sources": sources,
     }
@@ -301,7 +306,7 @@ def _largest(found: Mapping[str, Sequence[Scores]], options: Options) -> dict[st
         name: np.array([values[person] for person in common]) for name, values in means.items()
     }
     best = max(table, key=lambda name: float(table[name].mean()))
-    floors = [values.mean() for name, values in table.items() if ATTACKERS[name].floor]
+    floors = [values.mean() for name, values in table.items() if is_floor(name)]
     main = largest(list(table.values()), seed=options.seed)
     control = float(max(floors)) if floors else None
     return {

@@ -97,7 +97,21 @@ def named(names: Sequence[str]) -> list[Entry]:
     AuditError
         Where there is no such attacker.
     """
-    for name in names:
-        if name not in ATTACKERS:
-            raise AuditError(f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}")
-    return [ATTACKERS[name] for name in dict.fromkeys(names)]
+    return [_of(name) for name in dict.fromkeys(names)]
+
+
+def _of(name: str) -> Entry:
+    from deid.audit.attackers import of_timm
+
+    if name.startswith(of_timm.PREFIX):
+        return of_timm.entry(name)
+    if name not in ATTACKERS:
+        raise AuditError(
+            f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, timm:MODEL[=FILE]"
+        )
+    return ATTACKERS[name]
+
+
+def is_floor(name: str) -> bool:
+    """Whether an attacker sees only what every usable copy keeps."""
+    return name in ATTACKERS and ATTACKERS[name].floor

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 
 from deid.audit import AuditError, Options, audit
 from deid.audit.words import first_sentence, last_line
 from mami_core.data import open_dataset
 from mami_core.evaluation import by_source, pixel_floor
+from mami_core.weights import WeightsError
 
 People = Callable[..., Path]
 LIGHT = ("pixels", "outline")
@@ -140,3 +143,19 @@ def test_where_no_attacker_can_learn_the_patients_are_counted_all_the_same(peopl
 
 def test_the_record_names_the_remover_as_it_was_called(people: People) -> None:
     assert run(people(val=4), remover="blur:8")["options"]["remover"] == "blur:8"
+
+
+def test_a_network_of_timm_attacks_by_name_and_its_file_stays_out_of_the_record(
+    people: People, tmp_path: Path
+) -> None:
+    file = tmp_path / "checkpoint.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    record = run(people(val=12), attackers=(f"timm:test_resnet={file}",))
+    found = attackers(record)["timm:test_resnet"]
+    assert found["auc"]["value"] > 0.6
+    assert file.name not in str(record)
+
+
+def test_an_attacker_that_timm_does_not_have_is_one_line(people: People) -> None:
+    with pytest.raises(WeightsError, match="timm has no model"):
+        run(people(val=12), attackers=("timm:no_such_network",))
