@@ -157,19 +157,23 @@ def difference(
 
     Returns
     -------
-    ``n, value, low, high, patients``; the value is the mean of before less after, from -1 to 1.
+    ``n, before, after, value, low, high, patients``; the value is the mean of before less after,
+    from -1 to 1, over the patients who are in both.
     """
     found = [
         by_patient(found_first(folds, people), np.concatenate([fold.people for fold in folds]))
         for folds in (before, after)
     ]
     common = sorted(set(found[0]) & set(found[1]))
-    fewer = np.array([found[0][person] - found[1][person] for person in common])
+    earlier, later = (np.array([means[person] for person in common]) for means in found)
+    fewer = earlier - later
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(len(fewer), np.full(len(fewer), 1.0 / len(fewer)), size=1000)
     low, high = np.quantile(drawn @ fewer / len(fewer), [0.025, 0.975])
     return {
         "n": people,
+        "before": float(earlier.mean()),
+        "after": float(later.mean()),
         "value": float(fewer.mean()),
         "low": float(low),
         "high": float(high),

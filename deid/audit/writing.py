@@ -1,4 +1,4 @@
-"""The private report of an audit: the exact record, and a table of it."""
+"""The private report of an audit: the exact record, a table of it, and a page to read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from deid.audit.report import pieces
 from deid.audit.trouble import AuditError
 from mami_core.files import private_folder, write_text
 
-RECORD, TABLE, FEATURES = "audit.json", "audit.csv", "features"
+RECORD, TABLE, PAGE, FEATURES = "audit.json", "audit.csv", "audit.html", "features"
 
 COLUMNS = (
     "source",
@@ -53,13 +54,14 @@ def claim(folder: Path, released: Path | None) -> None:
 
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write ``audit.json`` and ``audit.csv``."""
+    """Write ``audit.json``, ``audit.csv`` and ``audit.html``."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(rows(record))
     write_text(folder / RECORD, [json.dumps(record, indent=1)])
     write_text(folder / TABLE, [text.getvalue()])
+    write_text(folder / PAGE, pieces(record))
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

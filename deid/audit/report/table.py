@@ -1,0 +1,71 @@
+"""The page's tables: a row an attacker, and what each is sorted by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deid.evaluation_report.table import interval
+from deid.report.page import Cell
+from deid.report.words import visible
+
+#: Columns that say which figures stand in a row.
+NAMES = ("source", "linkage", "basis", "attacker")
+#: Columns with figures, by what they are sorted by and what stands above them.
+FIGURES = {
+    "auc": "AUC (95 %)",
+    "rank_1": "rank-1 (95 %)",
+    "among": "among",
+    "guess": "a guess",
+    "patients": "patients",
+}
+NOT_DECIDABLE = "not decidable"
+
+
+def attackers(
+    record: Mapping[str, Any],
+) -> Iterator[tuple[tuple[str, str, str, str], Mapping[str, Any]]]:
+    """Every attacker's figures, with their `NAMES`."""
+    for source, audited in record["sources"].items():
+        for linkage, linked in audited["linkages"].items():
+            for basis, found in linked.items():
+                for attacker, figures in found["attackers"].items():
+                    yield (source, linkage, basis, attacker), figures
+
+
+def lines(record: Mapping[str, Any]) -> Iterator[list[Cell]]:
+    """Rows of the table of all figures."""
+    for names, figures in attackers(record):
+        rank1 = figures["rank1"]
+        yield [
+            *(Cell(name, visible(text), text) for name, text in zip(NAMES, names, strict=True)),
+            _figure("auc", figures["auc"]),
+            _figure("rank_1", rank1),
+            Cell("among", f"{rank1['gallery']:,}", str(rank1["gallery"])),
+            Cell("guess", f"{rank1['chance']:.3f}", repr(rank1["chance"])),
+            Cell("patients", f"{figures['patients']:,}", str(figures["patients"])),
+        ]
+
+
+def changes(record: Mapping[str, Any]) -> list[tuple[tuple[str, str, str, str], dict[str, str]]]:
+    """What each attacker finds before and after the edit, where there is one."""
+    return [
+        (
+            names,
+            {
+                "among": f"{fewer['n']:,}",
+                "before": f"{fewer['before']:.3f}",
+                "after": f"{fewer['after']:.3f}",
+                "fewer": interval(fewer),
+            },
+        )
+        for names, figures in attackers(record)
+        if (fewer := figures.get("fewer"))
+    ]
+
+
+def _figure(column: str, figure: Mapping[str, Any]) -> Cell:
+    """A figure that is not decidable has no key: it stays last, whichever way rows are sorted."""
+    if "undecidable" in figure:
+        return Cell(column, NOT_DECIDABLE, "")
+    return Cell(column, interval(figure), repr(figure["value"]))

@@ -1,0 +1,148 @@
+"""The page of an audit: what it says, what it never says, and that a browser has no complaint."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deid.audit import Options, audit
+from deid.audit.report import pieces
+from deid.audit.report.table import attackers
+from mami_core.data import open_dataset
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+Record = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def folder(people: Callable[..., Path]) -> Path:
+    return people(val=31, train=12, noise=60.0)
+
+
+@pytest.fixture(scope="module")
+def record(folder: Path) -> Record:
+    """An audit of a blurred release, with attackers that adapt."""
+    options = Options(
+        attackers=("pixels", "outline"),
+        remover="blur:8",
+        adaptive=True,
+        linkages=("original", "outer"),
+    )
+    return audit(open_dataset(folder), options)
+
+
+def page(record: Record) -> str:
+    return "".join(pieces(record))
+
+
+def titles(text: str) -> list[str]:
+    return re.findall(r'<svg [^>]*aria-label="([^"]*)"', text)
+
+
+def spoken(text: str) -> list[str]:
+    """The lines that a person reads."""
+    bare = re.sub(r"<(script|style)>.*?</\1>|<[^>]*>", "", text, flags=re.S)
+    return [line.strip() for line in bare.splitlines() if line.strip()]
+
+
+def test_it_begins_with_what_was_found_and_ends_with_what_was_not_tested(record: Record) -> None:
+    lines = spoken(page(record))
+    lead = next(line for line in lines if "of 100 patients" in line)
+    assert re.match(
+        r"At least [\d.]+ of 100 patients \(.*out of 31 people; a guess finds 3.2", lead
+    )
+    assert lines[-1].startswith("Not tested: ")
+
+
+def test_every_linkage_has_its_curves_and_an_edit_its_before_and_after(record: Record) -> None:
+    drawn = titles(page(record))
+    for name in ("original", "outer"):
+        assert f"share of patients found, demo, {name}" in drawn
+        assert f"share singled out, demo, {name}" in drawn
+    assert "Before and after, demo, outer" in drawn
+    assert "Before and after, demo, original" not in drawn
+
+
+def test_the_floor_and_the_guess_are_drawn_in(record: Record) -> None:
+    plot = page(record).split('aria-label="share of patients found, demo, outer"')[1]
+    plot = plot.split("</figure>")[0]
+    assert 'class="line chance"' in plot
+    assert re.search(r'class="line hue-\d floor"', plot)
+    assert "outline (floor)" in plot
+
+
+def test_neither_patients_nor_files_are_named(record: Record, folder: Path) -> None:
+    text = page(record)
+    for one in open_dataset(folder).records:
+        assert one.patient not in text
+        assert one.name not in text
+    assert str(folder) not in text
+
+
+def test_nothing_is_loaded_and_nothing_acts_but_what_came_with_it(record: Record) -> None:
+    text = page(record)
+    assert not re.search(r"<[^>]*\s(style|src|on\w+)=|https?:|url\(|@import", text)
+    assert all(link.startswith("#") for link in re.findall(r'href="([^"]*)"', text))
+
+
+def test_what_is_not_decidable_is_said_and_has_no_number(record: Record) -> None:
+    few = copy.deepcopy(record)
+    demo = few["sources"]["demo"]
+    demo.update(patients=29, decidable=False)
+    outer = demo["linkages"]["outer"]["adaptive"]["attackers"]
+    for figures in outer.values():
+        figures["singling_out"] = []
+    text = page(few)
+    assert "Not decidable with this data: 29 patients have another image" in text
+    assert "Not decidable: singling out, too few people to draw it over." in text
+    assert "share singled out, demo, outer" not in titles(text)
+    assert "strong enough is not decidable" in text
+
+
+def test_the_verdict_of_the_power_control_is_there(record: Record) -> None:
+    tried = copy.deepcopy(record)
+    weak = {"auc": 0.7, "best": 0.9, "reaches": False, "planted": {}, "passes": False}
+    tried["sources"]["demo"]["power"] = {"outline": weak}
+    assert "too weak to tell: no attacker passed the power control (outline" in page(tried)
+
+
+def test_an_audit_in_which_nobody_has_a_mate_has_a_page(people: Callable[..., Path]) -> None:
+    record = audit(open_dataset(people(val=5, visits=1)), Options(attackers=("pixels",)))
+    lines = spoken(page(record))
+    assert any(line.startswith("Not decidable with this data") for line in lines)
+    assert not titles(page(record))
+
+
+def clicking(text: str, heading: str) -> str:
+    """The page with a hand that presses a heading; the page's policy is told of it."""
+    script = f"[...document.querySelectorAll('thead a')].find(a => a.text == '{heading}').click()"
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = text.replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
+    return allowed.replace("</body>", f"<script>{script}</script></body>")
+
+
+def test_in_a_browser_a_press_sorts_nothing_complains_and_hostile_names_are_text(
+    record: Record, tmp_path: Path, browse: Callable[[str], tuple[str, str]]
+) -> None:
+    hostile = copy.deepcopy(record)
+    hostile["sources"][HOSTILE] = hostile["sources"]["demo"]
+    path = tmp_path / "audit.html"
+    path.write_text(clicking(page(hostile), "AUC (95 %)"))
+    after, console = browse(path.as_uri())
+    assert console == ""
+    assert re.search(r'data-column="auc"[^>]*aria-sort="ascending"', after)
+    rows = after.split("<tbody>")[1].split("</tbody>")[0].split("<tr>")[1:]
+    values = [float(re.findall(r'data-key="([^"]*)"', row)[4]) for row in rows]
+    assert len(values) == 2 * len(list(attackers(record)))
+    assert values == sorted(values)
+    assert len(set(values)) > 1
+    assert "<title>Audit of identity in images (private)</title>" in after
+    assert "<img" not in after
+    assert "&lt;img src=x" in after
