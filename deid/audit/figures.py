@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from deid.audit.linkages import Linkage
 from mami_core.data import Record
 from mami_core.evaluation import Estimate, gallery, linkability, pairs, patient_mean
+from mami_core.evaluation.curves import density
+from mami_core.evaluation.detection import detection, found_among
 from mami_core.evaluation.folds import verification_of_folds
 from mami_core.evaluation.protocol import Gallery, Pairs, pooled, usable
 from mami_core.evaluation.singling_out import FEWEST, guess, most_people, singling_out
@@ -91,7 +93,7 @@ def score(
 
 
 def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dict[str, Any]:
-    """AUC, rank-1, linkability and singling out, each patient weighing the same.
+    """What is found pair by pair, person by person, and over people; each patient weighs the same.
 
     Parameters
     ----------
@@ -104,8 +106,11 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
 
     Returns
     -------
-    ``auc``; ``rank1`` at the largest gallery, with ``gallery`` and ``chance``; ``linkability`` and
-    ``singling_out``, a list over the number of people ``n`` with ``guess`` beside each;
+    ``auc``, ``eer``, ``tpr`` and ``roc`` (see `mami_core.evaluation.detection`); ``similarity``,
+    densities of both kinds of pairs in the fit that tests most people, and the number of ``fits``;
+    ``rank1`` at the largest gallery, with ``gallery`` and ``chance``; ``cmc`` there, a list over
+    the rank ``n``, ``linkability`` and ``singling_out``, over the number of people ``n``, with
+    ``guess`` beside each;
     ``patients`` with a mate; ``asked``: `linkability` at `gallery_size`, or why there is none.
     """
     size = min(fold.size for fold in folds)
@@ -113,6 +118,7 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
     _, patient = np.unique(people, return_inverse=True)
     sizes = sorted({count for count in PEOPLE if count < size} | {size})
     wanted = size if gallery_size is None else gallery_size
+    compared = [fold.compared for fold in folds]
     apart = [n for n in PEOPLE if FEWEST <= n <= most_people(size - 1)]
     asked: dict[str, Any] = {
         "n": wanted,
@@ -121,9 +127,12 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
     if wanted <= size:
         asked = _point(wanted, found_first(folds, wanted), patient, 1.0 / wanted)
     return {
-        "auc": verification_of_folds([fold.compared for fold in folds]).as_dict(),
+        "auc": verification_of_folds(compared).as_dict(),
+        **detection(compared).as_dict(),
+        "similarity": _similarity(max(compared, key=lambda one: one.people)) | {"fits": len(folds)},
         "rank1": patient_mean(found_first(folds, size), patient).as_dict()
         | {"gallery": size, "chance": 1.0 / size},
+        "cmc": [_point(k, _within(folds, size, k), patient, k / size) for k in (1, *sizes)],
         "linkability": [_point(n, found_first(folds, n), patient, 1.0 / n) for n in sizes],
         "singling_out": [_point(n, _isolated(folds, n, seed), patient, guess(n)) for n in apart],
         "patients": int(patient.max(initial=-1)) + 1,
@@ -136,6 +145,16 @@ def found_first(folds: Sequence[Scores], people: int) -> Array:
     return np.concatenate(
         [linkability(fold.search.own, fold.search.impostors, people) for fold in folds]
     )
+
+
+def _within(folds: Sequence[Scores], people: int, rank: int) -> Array:
+    return np.concatenate(
+        [found_among(fold.search.own, fold.search.impostors, people, rank) for fold in folds]
+    )
+
+
+def _similarity(found: Pairs) -> dict[str, list[float]]:
+    return {name: np.round(values, 4).tolist() for name, values in asdict(density(found)).items()}
 
 
 def by_patient(values: Array, people: NDArray[np.str_]) -> dict[str, float]:

@@ -77,8 +77,14 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, float, Mapping[str, Any]]]:
     yield "auc", "", 0.5, figures["auc"]
+    yield "eer", "", 0.5, figures["eer"]
+    for point in figures["tpr"]:
+        if "value" in point:
+            yield f"tpr_at_fpr_{point['fpr']}", "", point["fpr"], point
     if "fewer" in figures:
         yield "fewer", figures["fewer"]["n"], 0.0, figures["fewer"]
+    for point in figures["cmc"]:
+        yield f"rank_{point['n']}", figures["rank1"]["gallery"], point["guess"], point
     for figure in ("linkability", "singling_out"):
         for point in figures[figure]:
             yield figure, point["n"], point["guess"], point

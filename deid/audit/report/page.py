@@ -6,30 +6,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deid.audit.linkages import LINKAGES
+from deid.audit.linkages import LINKAGES, ORIGINAL
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
-from deid.audit.words import first_sentence, headline, last_line
+from deid.audit.words import OVERSTATES, first_sentence, headline, last_line
 from deid.evaluation_report.figures import Figure
 from deid.report.frame import render
 from deid.report.words import visible
 
+#: Why a figure is not drawn.
+FEW_PEOPLE = "too few people to draw it over"
+FEW_PAIRS = "not more than ten pairs of distinct patients"
+
 
 @dataclass(frozen=True)
 class Section:
-    """What is drawn of one linkage, and what can not be.
-
-    Attributes
-    ----------
-    basis
-        Of the attackers that are drawn: adaptive ones where there are any.
-    missing
-        By figure, why there is none.
-    """
+    """What is drawn of one linkage, and by figure why it can not be."""
 
     name: str
     question: str
-    basis: str
+    caveat: str
     figures: list[Figure]
     missing: dict[str, str]
 
@@ -63,39 +59,48 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:
     for name, linked in record["sources"][source]["linkages"].items():
-        basis = next((one for one in reversed(linked) if linked[one]["attackers"]), None)
-        if basis is None:
+        attackers = {
+            attacker: figures
+            for found in linked.values()
+            for attacker, figures in found["attackers"].items()
+        }
+        if not attackers:
             continue
-        found = linked[basis]
-        drawn = plots.Drawn(
-            f"{visible(source)}, {name}",
-            found["attackers"],
-            found["largest"].get("attacker", ""),
-            record["options"]["attackers"],
-        )
+        leader = max(attackers, key=lambda one: float(attackers[one]["rank1"]["value"]))
+        order = record["options"]["attackers"]
+        drawn = plots.Drawn(f"{visible(source)}, {name}", attackers, leader, order)
+        people = f"among {attackers[leader]['rank1']['gallery']:,} people"
         figures = {
-            "linkability": plots.over_people(
+            "linkability": plots.over(
                 drawn,
                 "linkability",
+                "people searched",
                 "share of patients found",
                 "Linkability: the picture finds its person first among so many people.",
             ),
-            "singling out": plots.over_people(
+            "singling out": plots.over(
                 drawn,
                 "singling_out",
+                "people searched",
                 "share singled out",
                 "Singling out: what the picture says is true of exactly one of so many people.",
             ),
+            "CMC": plots.over(
+                drawn,
+                "cmc",
+                f"rank, {people}",
+                "share found within the rank",
+                f"CMC: the person is among so many first {people}.",
+            ),
+            "ROC": plots.roc(drawn),
+            "similarity": plots.similarity(drawn),
             "before and after": plots.before_after(drawn),
         }
-        missing = {"linkability": _FEW, "singling out": _FEW}
+        why = {"linkability": FEW_PEOPLE, "singling out": FEW_PEOPLE, "ROC": FEW_PAIRS}
         yield Section(
             name,
             LINKAGES[name].question,
-            basis,
+            "" if name == ORIGINAL or "adaptive" in linked else OVERSTATES,
             [one for one in figures.values() if one],
-            {name: why for name, why in missing.items() if not figures[name]},
+            {figure: reason for figure, reason in why.items() if not figures[figure]},
         )
-
-
-_FEW = "too few people to draw it over"

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from deid.audit.attackers.registry import is_floor
 from deid.evaluation_report.axis import Axis
 from deid.evaluation_report.figures import HUES, Figure
@@ -15,7 +17,7 @@ from deid.report.words import visible
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is drawn of one linkage.
+    """What is drawn of one linkage: each attacker in its adaptive form, where it has one.
 
     Attributes
     ----------
@@ -38,24 +40,23 @@ class Drawn:
         """The class that an attacker is drawn with."""
         return f"hue-{self.order.index(name) % HUES}{' floor' if is_floor(name) else ''}"
 
-    def legend(self, *more: str) -> list[tuple[str, str]]:
-        """Attackers and what stands beside them."""
-        floor = " (floor)"
+    def legend(self, chance: str) -> list[tuple[str, str]]:
+        """Attackers, and what the line of chance means."""
         own = [
-            (self.kind(name), f"{visible(name)}{floor if is_floor(name) else ''}")
+            (self.kind(name), f"{visible(name)}{' (floor)' if is_floor(name) else ''}")
             for name in self.attackers
         ]
-        return [*own, *((one, one) for one in more)]
+        return [*own, ("chance", chance)]
 
 
-def over_people(drawn: Drawn, figure: str, label: str, caption: str) -> Figure | None:
-    """A figure over the number of people; None where there are not two numbers to draw."""
+def over(drawn: Drawn, figure: str, x_label: str, y_label: str, caption: str) -> Figure | None:
+    """A figure over people or ranks ``n``; None where there are not two numbers to draw."""
     curves = {name: one[figure] for name, one in drawn.attackers.items() if len(one[figure]) > 1}
     if not curves:
         return None
     longest = max(curves.values(), key=len)
-    x = Axis("people searched", longest[0]["n"], longest[-1]["n"], log=True)
-    plot = Plot(f"{label}, {drawn.title}", x, Axis(label, 0.0, 1.0))
+    x = Axis(x_label, longest[0]["n"], longest[-1]["n"], log=True)
+    plot = Plot(f"{y_label}, {drawn.title}", x, Axis(y_label, 0.0, 1.0))
     if drawn.leader in curves:
         points = curves[drawn.leader]
         n, low, high = (_column(points, key) for key in ("n", "low", "high"))
@@ -63,7 +64,39 @@ def over_people(drawn: Drawn, figure: str, label: str, caption: str) -> Figure |
     plot.line(_column(longest, "n"), _column(longest, "guess"), "chance")
     for name, points in curves.items():
         plot.line(_column(points, "n"), _column(points, "value"), drawn.kind(name))
-    return Figure(plot.markup(), drawn.legend("chance"), caption)
+    return Figure(plot.markup(), drawn.legend("a guess"), caption)
+
+
+def roc(drawn: Drawn) -> Figure | None:
+    """Same-patient pairs found at each share of false alarms, as far down as the data speaks."""
+    curves = {name: one["roc"] for name, one in drawn.attackers.items() if one["roc"]["false"]}
+    if not curves:
+        return None
+    least = min(one["false"][0] for one in curves.values())
+    x = Axis("share of different-patient pairs accepted", least, 1.0, log=True)
+    plot = Plot(f"ROC, {drawn.title}", x, Axis("share of same-patient pairs accepted", 0.0, 1.0))
+    at = np.geomspace(least, 1.0)
+    plot.line(at, at, "chance")
+    for name, one in curves.items():
+        plot.line(one["false"], one["true"], drawn.kind(name))
+    caption = f"ROC, from {least:.2g} on: left of it fewer than ten pairs of patients would decide."
+    return Figure(plot.markup(), drawn.legend("a guess"), caption)
+
+
+def similarity(drawn: Drawn) -> Figure:
+    """How alike pairs look to the attacker that finds most."""
+    found = drawn.attackers[drawn.leader]["similarity"]
+    sides = {"hue-1": ("different", "different patients"), "hue-0": ("same", "same patient")}
+    top = max(height for kind, _ in sides.values() for height in found[kind])
+    x = Axis("cosine similarity", found["edges"][0], found["edges"][-1])
+    plot = Plot(f"Similarity of pairs, {drawn.title}", x, Axis("density", 0.0, 1.05 * top))
+    steps = np.repeat(found["edges"], 2)
+    for hue, (kind, _) in sides.items():
+        heights = np.pad(np.repeat(found[kind], 2), 1)
+        plot.area(steps, 0.0, heights, hue).line(steps, heights, hue)
+    fit = f", one of {found['fits']} fits" if found["fits"] > 1 else ""
+    caption = f"Similarity of pairs as {visible(drawn.leader)} sees it{fit}."
+    return Figure(plot.markup(), [(hue, text) for hue, (_, text) in sides.items()], caption)
 
 
 def before_after(drawn: Drawn) -> Figure | None:
@@ -78,7 +111,7 @@ def before_after(drawn: Drawn) -> Figure | None:
         plot.dots([one["before"]], [one["after"]], drawn.kind(name))
     people = " to ".join(f"{n:,}" for n in sorted({one["n"] for one in fewer.values()}))
     caption = f"Found first among {people} people. On the line the edit takes nothing."
-    return Figure(plot.markup(), drawn.legend(), caption)
+    return Figure(plot.markup(), drawn.legend("no change"), caption)
 
 
 def _column(points: Sequence[Mapping[str, float]], key: str) -> list[float]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deid.evaluation_report.table import interval
 from deid.report.page import Cell
 from deid.report.words import visible
+from mami_core.evaluation.detection import RATES
 
+#: Ranks of the CMC that have a column.
+RANKS = (1, 5, 10, 20)
 #: Columns that say which figures stand in a row.
 NAMES = ("source", "linkage", "basis", "attacker")
 #: Columns with figures, by what they are sorted by and what stands above them.
 FIGURES = {
     "auc": "AUC (95 %)",
-    "rank_1": "rank-1 (95 %)",
+    "eer": "EER (95 %)",
+    **{f"tpr_{column}": f"TPR at FPR {rate:g} (95 %)" for column, rate in enumerate(RATES)},
+    **{f"rank_{rank}": f"rank-{rank} (95 %)" for rank in RANKS},
     "among": "among",
     "guess": "a guess",
     "patients": "patients",
@@ -40,7 +45,9 @@ def lines(record: Mapping[str, Any]) -> Iterator[list[Cell]]:
         yield [
             *(Cell(name, visible(text), text) for name, text in zip(NAMES, names, strict=True)),
             _figure("auc", figures["auc"]),
-            _figure("rank_1", rank1),
+            _figure("eer", figures["eer"]),
+            *(_figure(f"tpr_{column}", one) for column, one in enumerate(figures["tpr"])),
+            *(_figure(f"rank_{rank}", _at(figures["cmc"], rank)) for rank in RANKS),
             Cell("among", f"{rank1['gallery']:,}", str(rank1["gallery"])),
             Cell("guess", f"{rank1['chance']:.3f}", repr(rank1["chance"])),
             Cell("patients", f"{figures['patients']:,}", str(figures["patients"])),
@@ -62,6 +69,11 @@ def changes(record: Mapping[str, Any]) -> list[tuple[tuple[str, str, str, str], 
         for names, figures in attackers(record)
         if (fewer := figures.get("fewer"))
     ]
+
+
+def _at(points: Sequence[Mapping[str, Any]], rank: int) -> Mapping[str, Any]:
+    """The point of a rank; there is none beyond the number of people."""
+    return next((one for one in points if one["n"] == rank), {"undecidable": "fewer people"})
 
 
 def _figure(column: str, figure: Mapping[str, Any]) -> Cell:

@@ -51,6 +51,22 @@ def test_the_outer_linkage_of_a_release_that_changed_nothing_is_that_of_the_orig
         assert found[name]["singling_out"] == found["original"]["singling_out"]
 
 
+def test_what_is_drawn_of_an_attacker_begins_at_its_figures_and_stays_small() -> None:
+    some = records(40)
+    rows = np.repeat(np.random.default_rng(0).normal(size=(40, 6)), 2, axis=0)
+    rows += np.random.default_rng(1).normal(size=rows.shape)
+    scored = score(rows, rows, some, LINKAGES["original"])
+    assert scored is not None
+    found = figures([scored], None, 0)
+    first, *_, last = found["cmc"]
+    keys = ("value", "low", "high", "patients")
+    assert [first[key] for key in keys] == [found["rank1"][key] for key in keys]
+    assert (first["n"], first["guess"], last["n"], last["value"]) == (1, 1 / 40, 40, 1.0)
+    assert found["roc"]["true"][-1] == found["roc"]["false"][-1] == 1.0
+    curves = [*found["roc"].values(), *found["similarity"].values(), found["cmc"]]
+    assert max(len(curve) for curve in curves if isinstance(curve, list)) <= 100
+
+
 def test_the_largest_of_many_that_guess_is_not_far_above_its_interval() -> None:
     """Hand-worked: 0, 1 and 1/2 of two patients; the larger mean wins, its interval is Wilson's."""
     found = largest([np.array([0.0, 0.5]), np.array([1.0, 0.5])])

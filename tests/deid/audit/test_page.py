@@ -64,10 +64,23 @@ def test_it_begins_with_what_was_found_and_ends_with_what_was_not_tested(record:
 def test_every_linkage_has_its_curves_and_an_edit_its_before_and_after(record: Record) -> None:
     drawn = titles(page(record))
     for name in ("original", "outer"):
-        assert f"share of patients found, demo, {name}" in drawn
-        assert f"share singled out, demo, {name}" in drawn
+        for plot in (
+            "share of patients found",
+            "share singled out",
+            "share found within the rank",
+            "ROC",
+            "Similarity of pairs",
+        ):
+            assert f"{plot}, demo, {name}" in drawn
     assert "Before and after, demo, outer" in drawn
     assert "Before and after, demo, original" not in drawn
+
+
+def test_an_attacker_that_does_not_adapt_is_drawn_beside_those_that_do(record: Record) -> None:
+    outer = record["sources"]["demo"]["linkages"]["outer"]
+    assert "pixels" not in outer["adaptive"]["attackers"]
+    plot = page(record).split('aria-label="ROC, demo, outer"')[1].split("</figure>")[0]
+    assert re.findall(r'<li class="[^"]*">([^<]*)</li>', plot)[:1] == ["pixels"]
 
 
 def test_the_floor_and_the_guess_are_drawn_in(record: Record) -> None:
@@ -96,13 +109,16 @@ def test_what_is_not_decidable_is_said_and_has_no_number(record: Record) -> None
     few = copy.deepcopy(record)
     demo = few["sources"]["demo"]
     demo.update(patients=29, decidable=False)
-    outer = demo["linkages"]["outer"]["adaptive"]["attackers"]
-    for figures in outer.values():
-        figures["singling_out"] = []
+    for linked in demo["linkages"]["outer"].values():
+        for figures in linked["attackers"].values():
+            figures["singling_out"] = figures["roc"]["false"] = []
     text = page(few)
     assert "Not decidable with this data: 29 patients have another image" in text
     assert "Not decidable: singling out, too few people to draw it over." in text
-    assert "share singled out, demo, outer" not in titles(text)
+    assert "Not decidable: ROC, not more than ten pairs of distinct patients." in text
+    assert not {"share singled out, demo, outer", "ROC, demo, outer"} & set(titles(text))
+    # 465 pairs of patients say nothing of one false alarm in 100.
+    assert '<td class="right unknown" data-key="">not decidable</td>' in text
     assert "strong enough is not decidable" in text
 
 
