@@ -9,7 +9,7 @@ from typing import Any
 from deid.audit.linkages import LINKAGES, ORIGINAL
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
-from deid.audit.words import OVERSTATES, first_sentence, headline, last_line
+from deid.audit.words import OVERSTATES, first_sentence, headline, last_line, sentence
 from deid.evaluation_report.figures import Figure
 from deid.report.frame import render
 from deid.report.words import visible
@@ -39,6 +39,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         What `deid.audit.run.audit` returned.
     """
     sources = record["sources"]
+    found = {name: headline(source) for name, source in sources.items()}
     return render(
         "deid",
         "audit/report/audit.html.j2",
@@ -51,7 +52,12 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         numeric=tuple(table.FIGURES),
         lines=list(table.lines(record)),
         changes=table.changes(record),
-        headlines={name: headline(source) for name, source in sources.items()},
+        headlines=found,
+        sentences={
+            name: sentence(sources[name], name, one)
+            for name, one in found.items()
+            if "value" in one
+        },
         verdicts={name: verdict(one["power"]) for name, one in sources.items() if "power" in one},
         sections={name: list(_sections(record, name)) for name in sources},
     )

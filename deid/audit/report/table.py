@@ -16,10 +16,10 @@ RANKS = (1, 5, 10, 20)
 NAMES = ("source", "linkage", "basis", "attacker")
 #: Columns with figures, by what they are sorted by and what stands above them.
 FIGURES = {
-    "auc": "AUC (95 %)",
-    "eer": "EER (95 %)",
-    **{f"tpr_{column}": f"TPR at FPR {rate:g} (95 %)" for column, rate in enumerate(RATES)},
-    **{f"rank_{rank}": f"rank-{rank} (95 %)" for rank in RANKS},
+    "auc": "AUC",
+    "eer": "EER",
+    **{f"tpr_{column}": f"TPR at FPR {rate:g}" for column, rate in enumerate(RATES)},
+    **{f"rank_{rank}": f"rank-{rank}" for rank in RANKS},
     "among": "among",
     "guess": "a guess",
     "patients": "patients",
@@ -63,7 +63,7 @@ def changes(record: Mapping[str, Any]) -> list[tuple[tuple[str, str, str, str], 
                 "among": f"{fewer['n']:,}",
                 "before": f"{fewer['before']:.3f}",
                 "after": f"{fewer['after']:.3f}",
-                "fewer": interval(fewer),
+                "fewer": f"{fewer['value']:.3f} ({fewer['low']:.3f} to {fewer['high']:.3f})",
             },
         )
         for names, figures in attackers(record)
