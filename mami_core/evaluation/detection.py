@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 from mami_core.evaluation.curves import FEWEST_PAIRS
 from mami_core.evaluation.intervals import Estimate, patient_bootstrap
@@ -167,6 +166,8 @@ def found_among(own: Array, impostors: Array, people: int, k: int) -> Array:
     -------
     ``(q,)``; the expectation over a random order of ties.
     """
+    from scipy.stats import hypergeom  # a second to import
+
     above, tied = ((test(impostors, own[:, None])).sum(axis=1) for test in (np.greater, np.equal))
     count = (~np.isnan(impostors)).sum(axis=1)
     found = np.empty(len(own))
