@@ -62,7 +62,7 @@ def audit(
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
     report: Annotated[
         Path | None,
-        typer.Option(help="Private folder for audit.html, audit.json, audit.csv and what attackers saw."),
+        typer.Option(help="Private folder for audit.html, .json and .csv, and what attackers saw."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
