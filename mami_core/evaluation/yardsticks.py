@@ -138,9 +138,8 @@ def closed_form(
     depths
         Widths of the parts that are scaled one by one; all features are one part without it.
     """
-    level = np.ones((len(records), 1))
     blocks = depths or (features.shape[1],)
-    found = whiten(features, level, _identities(records), blocks, COMPONENTS, shrink=SHRINK)
+    found = whiten(features, _identities(records), blocks, COMPONENTS, shrink=SHRINK)
     return found.weight
 
 

@@ -194,9 +194,6 @@ class MaMI(nn.Module):
         )
         self.norm = nn.LayerNorm(w)
         self.head = nn.Linear(sum(self.depths), config.features)
-        # The middle of the identities differs by modality, and cosine sees it: M says which.
-        self.centre = nn.Linear(config.bases, config.features, bias=False)
-        nn.init.zeros_(self.centre.weight)
         self.modality_head = nn.Linear(w, len(config.classes))
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
@@ -239,8 +236,8 @@ class MaMI(nn.Module):
         grid = self.norm(x[:, int(self.config.clip) :])
         if maps:
             grid = torch.cat([_on_one_grid(maps), grid], dim=2)
-        # The mean over patches commutes with the linear maps.
-        tokens = self.head(grid) + self.centre(weights)[:, None]
+        # The mean over patches commutes with the linear map.
+        tokens = self.head(grid)
         return Identity(tokens.mean(dim=1), tokens, modality, weights, grid.mean(dim=1))
 
 

@@ -132,7 +132,7 @@ class EncoderTask:
         self.identity = digest(self.data.records, ("mami", seed, recipe, config, sorted(told)))
         if recipe.closed_form and recipe.init == "imagenet":
             with torch.no_grad():
-                self._whiten(*self._seen(self.data))
+                self._whiten(self._seen(self.data))
 
     def _guides(self, guides: Mapping[str, str | Guide]) -> dict[str, Guide]:
         if self.recipe.alignment is None:
@@ -214,42 +214,37 @@ class EncoderTask:
 
     def facts(self) -> dict[str, Any]:
         """Whiten the head again where the recipe says so, and find the rejection rule."""
-        pooled, weights = self._seen(self.data)
+        pooled = self._seen(self.data)
         if self.recipe.closed_form:
-            self._whiten(pooled, weights)
+            self._whiten(pooled)
         judged = self.val if len(self.val) else self.data
-        features = self._seen(self.val)[0] if len(self.val) else pooled
+        features = self._seen(self.val) if len(self.val) else pooled
         return {
             "pictures": rules(pooled, self.data.records, features, judged.records),
             "judged_on": "val" if len(self.val) else "train",
         }
 
-    def _seen(self, dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Features before the head and pseudo modalities, of the pictures as they are."""
+    def _seen(self, dataset: Dataset) -> NDArray[np.float64]:
+        """Features before the head, of the pictures as they are."""
         pictures = Pictures(dataset, self.model.config.image)
         self.model.eval()
         seen = [
-            self.model(pictures.batch(range(at, min(at + 32, len(dataset)))).to(self.device))
+            self.model(pictures.batch(range(at, min(at + 32, len(dataset)))).to(self.device)).pooled
             for at in range(0, len(dataset), 32)
         ]
         self.model.train()
-        pooled = torch.cat([one.pooled for one in seen]).cpu()
-        weights = torch.cat([one.weights for one in seen]).cpu()
-        return pooled.double().numpy(), weights.double().numpy()
+        return torch.cat(seen).cpu().double().numpy()
 
-    def _whiten(self, pooled: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
+    def _whiten(self, pooled: NDArray[np.float64]) -> None:
         config = self.model.config
         # Places and slices of one scan differ by far more than visits do: no pairs of those.
         persons = [
             (r.source, r.name if r.kind in SCAN_KINDS else f"{r.patient}/{r.subject}")
             for r in self.data.records
         ]
-        modalities = ["" if r.kind in SCAN_KINDS else r.modality or "" for r in self.data.records]
-        blocks = self.model.depths
-        found = whiten(pooled, weights, persons, blocks, config.features, modalities=modalities)
+        found = whiten(pooled, persons, self.model.depths, config.features)
         self.model.head.weight.copy_(torch.from_numpy(found.weight))
         self.model.head.bias.copy_(torch.from_numpy(found.bias))
-        self.model.centre.weight.copy_(torch.from_numpy(found.centre))
 
 
 def _found(vectors: Tensor, who: Tensor) -> float:

@@ -49,7 +49,7 @@ class Recipe:
     alignment: Alignment | None = field(default_factory=Alignment)
     views: str = "strong"
     rates: Mapping[str, float] = field(
-        default_factory=lambda: {"trunk": 1e-4, "head": 2e-4, "centre": 2e-4, "rest": 4e-4}
+        default_factory=lambda: {"trunk": 1e-4, "head": 2e-4, "rest": 4e-4}
     )
     closed_form: bool = True
     people: int = 18
