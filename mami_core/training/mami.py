@@ -38,8 +38,9 @@ from mami_core.training.recipe import PRESETS, Recipe
 from mami_core.training.start import begin, freeze_statistics
 
 TEMPERATURE, TRIPLET_SCALE = 0.08, 5.0
-#: The rejection rule accepts all judged images, with this margin.
-MARGIN = 1.02
+#: The rejection rule accepts all judged images, with this margin, but none farther than `FARTHEST`:
+#: noise and textures lie there and beyond, and few images of our own do (2 % of lidc).
+MARGIN, FARTHEST = 1.02, 1.3
 #: Kinds of pairs that are no pairs of visits, studies or eyes.
 SCAN_KINDS = ("slice", "place")
 #: Who teaches medicine, where nobody else is named.
@@ -283,7 +284,7 @@ def rules(
                 "source": source,
                 "mean": [round(float(value), 5) for value in mean],
                 "spread": [round(float(value), 5) for value in spread],
-                "limit": round(float(distance.max() * MARGIN), 4),
+                "limit": round(min(float(distance.max() * MARGIN), FARTHEST), 4),
             }
         )
     return found

@@ -66,7 +66,7 @@ def test_a_release_alone_is_audited_with_attackers_cross_fitted_on_it(
     options = Options(attackers=("pixels", "outline"), adaptive=True)
     record = audit(data, options, paired(data, *released, None))
     demo = record["sources"]["demo"]
-    assert set(demo["linkages"]) == {"original", "outer", "reverse", "inner", "copy"}
+    assert set(demo["linkages"]) == {"original", "outer", "reverse", "inner", "pooled", "copy"}
     assert demo["learns_by"] == "protected images of other patients of the release itself"
     assert record["left_out"] == {"withheld from the release": 1}
     found = demo["linkages"]["outer"]["fixed"]["attackers"]["pixels"]
