@@ -23,8 +23,8 @@ from mami_core.weights import SUMS, bundled
 def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
     """The same attacker, which looks at no picture twice.
 
-    Features are named by a hash of the attacker's name, of the software and its weights, and of the
-    pictures that were looked at together, so that nothing stale is found.
+    Features are named by a hash of the attacker's name and weights, of the software and those that
+    come with it, and of the pictures that were looked at together, so that nothing stale is found.
 
     Raises
     ------
@@ -36,7 +36,8 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
     except OSError as error:
         raise AuditError(f"the report's folder can not be made ({error.strerror})") from None
 
-    stamp = f"{name} {deid.__version__} {(bundled() / SUMS).read_text()}".encode()
+    sums = (bundled() / SUMS).read_text()
+    stamp = f"{name} {attacker.weights} {deid.__version__} {sums}".encode()
 
     def embed(pictures: NDArray[np.uint8]) -> NDArray[Any]:
         digest = hashlib.sha256(stamp + str(pictures.shape).encode())

@@ -84,10 +84,11 @@ def audit(
     -------
     The record that ``deid audit --json`` prints: ``schema``, ``software``, ``options``,
     ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``images``, ``people``,
-    ``patients`` (with a mate), ``excluded``, what attackers learn from, ``absent`` (by attacker,
-    why), ``useless`` (the same picture for everybody), and ``linkages``: by name, by `FIXED` or
-    `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals
-    are found, see `deid.audit.figures.difference`) and ``largest``.
+    ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many people at
+    least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
+    everybody), and ``linkages``: by name, by `FIXED` or `ADAPTIVE`, ``attackers`` (see
+    `deid.audit.figures.figures`; ``fewer`` than on originals are found, see
+    `deid.audit.figures.difference`) and ``largest``.
 
     Raises
     ------
@@ -203,6 +204,10 @@ def _audited(
         },
         "taught_the_bundled": len({one.person for one in tested if taught_the_bundled(one)}),
         "learns_from": plan.basis,
+        "teachers": min(
+            (len({source.data.records[row].person for row in one.own}) for one in plan.trials),
+            default=0,
+        ),
         "learns_by": _learns_by(source, adaptive=ADAPTIVE in bases),
         "absent": absent,
         "useless": bench.same_for_everybody(),

@@ -17,6 +17,9 @@ MATES = {
     "slice": "another part of the same scan",
 }
 
+#: The attacker that turns an edit back.
+REVERSES = "undo"
+
 OVERSTATES = "fixed only, overstates protection"
 
 
@@ -91,11 +94,27 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
             missing.setdefault(f"{name} ({reason})", [])
     gaps += list(missing)
     gaps.append("attackers whose network is trained on images like these: every figure is a least")
+    gaps += _teachers(record)
     if linkages - {"original"}:
-        gaps.append("reversal of the edit, galleries that mix originals with protected images")
+        attackers = record["options"]["attackers"]
+        if not (adaptive and REVERSES in attackers):
+            gaps.append(f"reversal of the edit (--adaptive --attacker {REVERSES})")
+        if "pooled" not in linkages:
+            gaps.append("galleries that mix originals with protected images (--linkage pooled)")
     gaps.append("what headers and kept attributes give away")
     gaps.append("an attacker who pools several images of the query's person")
     return gaps
+
+
+def _teachers(record: Mapping[str, Any]) -> list[str]:
+    """Attackers who have more to learn from than those had."""
+    people = {
+        name: source["teachers"]
+        for name, source in record["sources"].items()
+        if source["learns_by"]
+    }
+    told = ", ".join(f"{count:,} in {name}" for name, count in people.items())
+    return [f"attackers who learn from more people (these: {told})"] if people else []
 
 
 def _power(record: Mapping[str, Any]) -> list[str]:

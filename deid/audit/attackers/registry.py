@@ -35,6 +35,9 @@ class Attacker:
     depths
         Widths of the parts, at the end of the features, by which it learns; what stands before them
         is what it matches by as it comes. All features are for both where it is empty.
+    weights
+        What it sees by, where that did not come with the toolkit: a digest, by which features that
+        were kept are told from those of other weights.
     """
 
     embed: Look
@@ -42,6 +45,7 @@ class Attacker:
     fit: Fit | None = None
     adapts: bool = True
     depths: tuple[int, ...] = ()
+    weights: str = ""
 
     def seen(self, features: NDArray[np.floating], *, learnt: bool) -> NDArray[np.floating]:
         """The columns of ``(n, d)`` that it matches by."""
@@ -95,9 +99,12 @@ def named(names: Sequence[str]) -> list[Entry]:
     Raises
     ------
     AuditError
-        Where there is no such attacker.
+        Where there is no such attacker, or one network is asked for with two files.
     """
-    return [_of(name) for name in dict.fromkeys(names)]
+    entries = [_of(name) for name in dict.fromkeys(names)]
+    if len({entry.name for entry in entries}) < len(entries):
+        raise AuditError("--attacker: one network with two files; give each an audit of its own")
+    return entries
 
 
 def _of(name: str) -> Entry:

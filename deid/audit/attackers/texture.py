@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ def texture(device: str) -> Attacker:
     from deid.audit.attackers.whiten import whiten
 
     network = whiten(device)
-    return Attacker(lambda pictures: network.embed(_high_pass(pictures)), network.size, network.fit)
+    return replace(network, embed=lambda pictures: network.embed(_high_pass(pictures)))
 
 
 def _high_pass(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:

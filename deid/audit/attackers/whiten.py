@@ -15,4 +15,4 @@ def whiten(device: str) -> Attacker:
     from mami_core.evaluation.yardsticks import imagenet
 
     network = imagenet(chosen(device))
-    return Attacker(network.embed, network.size, fit=closed_form)
+    return Attacker(network.embed, network.size, fit=closed_form, weights=network.sha256)

@@ -156,6 +156,34 @@ def test_a_network_of_timm_attacks_by_name_and_its_file_stays_out_of_the_record(
     assert file.name not in str(record)
 
 
+def test_features_of_other_weights_of_the_same_network_are_not_reused(
+    people: People, tmp_path: Path
+) -> None:
+    folder, found = people(val=12), []
+    for seed in (0, 1, 0):
+        torch.manual_seed(seed)
+        torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "checkpoint.pth")
+        name = f"timm:test_resnet={tmp_path / 'checkpoint.pth'}"
+        record = audit(open_dataset(folder), Options(attackers=(name,)), keep=tmp_path / "kept")
+        found.append(attackers(record)["timm:test_resnet"]["auc"]["value"])
+    assert found[0] == found[2] != found[1]
+
+
+def test_one_network_with_two_files_would_have_one_name(people: People) -> None:
+    with pytest.raises(AuditError, match="one network with two files"):
+        run(people(val=4), attackers=("timm:test_resnet=a.pth", "timm:test_resnet=b.pth"))
+
+
+def test_the_last_line_says_what_was_tried_and_by_how_many_attackers_learnt(people: People) -> None:
+    asked = {"adaptive": True, "remover": "identity", "attackers": ("outline",)}
+    said = last_line(run(people(val=32, train=12), linkages=("outer",), **asked))
+    assert "more people (these: 12 in demo)" in said
+    assert "--attacker undo" in said
+    assert "--linkage pooled" in said
+    said = last_line(run(people(val=32, train=12), linkages=("pooled",), **asked))
+    assert "--linkage pooled" not in said
+
+
 def test_an_attacker_that_timm_does_not_have_is_one_line(people: People) -> None:
     with pytest.raises(WeightsError, match="timm has no model"):
         run(people(val=12), attackers=("timm:no_such_network",))
