@@ -1,8 +1,9 @@
 """The power control: an attacker that breaks nothing proves nothing.
 
 The same recipe, patients and seeds, with a planted remover in place of the real one. An attacker
-passes when it *reaches* (its AUC on originals is near the best attacker's) and *breaks* every
-plant (its AUC there is near its own on originals).
+passes when it *reaches* (its AUC on originals is near the best attacker's, a bundled encoder among
+them: else the weak would pass beside the weak) and *breaks* every plant (its AUC there is near its
+own on originals).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 #: Planted removers that hide nothing from an attacker who adapts.
 PLANTS = ("identity", "warp", "tone", "shuffle")
+#: One of these has to be among the attackers.
+ENCODERS = ("mami", "judge")
 #: How far below the best attacker, and below itself, an attacker may stay.
 REACH, BREAK = 0.03, 0.05
 
@@ -30,11 +33,12 @@ def verdicts(own: Linkages, planted: Mapping[str, Linkages]) -> dict[str, Any]:
 
     Returns
     -------
-    By attacker ``auc`` on originals, ``best`` there of any attacker, ``reaches``, ``planted`` (by
-    plant and linkage the AUC) and ``passes``.
+    By attacker ``auc`` on originals, ``best`` there of any attacker (None where no bundled encoder
+    is one), ``reaches``, ``planted`` (by plant and linkage the AUC) and ``passes``.
     """
     bases = own["original"]
     best = max(_auc(found) for basis in bases.values() for found in basis["attackers"].values())
+    compared = any(name in bases["fixed"]["attackers"] for name in ENCODERS)
     said = {}
     for name, found in bases["adaptive"]["attackers"].items():
         alone = _auc(found)
@@ -47,10 +51,10 @@ def verdicts(own: Linkages, planted: Mapping[str, Linkages]) -> dict[str, Any]:
             for plant, linkages in planted.items()
         }
         lowest = min((auc for one in against.values() for auc in one.values()), default=0.0)
-        reaches = alone >= best - REACH
+        reaches = compared and alone >= best - REACH
         said[name] = {
             "auc": alone,
-            "best": best,
+            "best": best if compared else None,
             "reaches": reaches,
             "planted": against,
             "passes": reaches and lowest >= alone - BREAK,
@@ -69,6 +73,8 @@ def verdict(said: Mapping[str, Any]) -> str:
 
 def _failing(one: Mapping[str, Any]) -> str:
     reasons = [] if one["reaches"] else [f"has AUC {one['auc']:.2f} on originals"]
+    if one["best"] is None:
+        reasons = [f"has none of {', '.join(ENCODERS)} beside it"]
     reasons += [
         f"finds {min(linkages.values()):.2f} behind '{plant}'"
         for plant, linkages in one["planted"].items()

@@ -10,7 +10,7 @@ def figures(**aucs: float) -> dict:
 
 
 def control(shuffled: float, own: float = 0.94, best: float = 0.95) -> dict:
-    originals = {"original": {"fixed": figures(best=best), "adaptive": figures(whiten=own)}}
+    originals = {"original": {"fixed": figures(mami=best), "adaptive": figures(whiten=own)}}
     planted = {
         "identity": {"outer": {"adaptive": figures(whiten=own)}},
         "shuffle": {
@@ -39,3 +39,11 @@ def test_one_that_does_not_is_too_weak_to_tell(said: dict, words: str) -> None:
     assert verdict(said).startswith("too weak to tell")
     assert words in verdict(said)
     assert "private" not in verdict(said)
+
+
+def test_the_weak_do_not_pass_beside_the_weak() -> None:
+    originals = {basis: figures(outline=0.68) for basis in ("fixed", "adaptive")}
+    planted = {"identity": {"outer": {"adaptive": figures(outline=0.68)}}}
+    said = verdicts({"original": originals}, planted)
+    assert not said["outline"]["passes"]
+    assert "outline has none of mami, judge beside it" in verdict(said)
