@@ -209,6 +209,55 @@ def _calibrates(record: Record, *, learns: bool) -> bool:
     return record.split != "test" and not teaches and not taught_the_bundled(record)
 
 
+class _Compared:
+    """The images of one group as an encoder tells them apart."""
+
+    def __init__(self, group: _Group, matcher: Matcher, twins: set[tuple[int, int]]) -> None:
+        second = group.right or group.left
+        self.rows, self.alone, self.twins = group.rows, group.alone, twins
+        self.sides = (group.left.records, second.records)
+        self.queries = _embedded(group.left, self.rows[0], matcher)
+        self.gallery = None if self.alone else _embedded(second, self.rows[1], matcher)
+
+    @property
+    def records(self) -> tuple[list[Record], list[Record]]:
+        """Of all images of either side."""
+        ours, theirs = (
+            [side[row] for row in rows] for side, rows in zip(self.sides, self.rows, strict=True)
+        )
+        return ours, theirs
+
+    @property
+    def images(self) -> list[int]:
+        """How many there are of either side, each counted once."""
+        return [len(self.rows[0]), 0 if self.alone else len(self.rows[1])]
+
+    @property
+    def taught(self) -> int:
+        """How many of them are of people who taught the encoder."""
+        counted = zip(self.records, self.images, strict=True)
+        return sum(taught_the_bundled(one) for side, count in counted for one in side[:count])
+
+    def whose(self, pairs: Pairs) -> tuple[list[Record], list[Record]]:
+        """The records of either side of each pair."""
+        ours, theirs = (
+            [side[row] for row in rows[of]]
+            for side, rows, of in zip(
+                self.sides, self.rows, (pairs.first, pairs.second), strict=True
+            )
+        )
+        return ours, theirs
+
+    def untwinned(self, pairs: Pairs) -> Pairs:
+        """The pairs that are no copies of one another, which are listed already."""
+        left, right = self.rows[0][pairs.first], self.rows[1][pairs.second]
+        kept = np.array(
+            [pair not in self.twins for pair in zip(left.tolist(), right.tolist(), strict=True)],
+            dtype=bool,
+        )
+        return Pairs(pairs.first[kept], pairs.second[kept], pairs.score[kept])
+
+
 def _matched(
     group: _Group,
     taught: Sequence[Seen],
@@ -217,37 +266,12 @@ def _matched(
     options: Options,
 ) -> tuple[dict[str, Any], list[Found]]:
     """One group: its figures, and its pairs."""
-    rows, other_rows = group.rows
-    second = group.right or group.left
     matcher = _learned(taught, encoder, group.ours)
-    queries = _embedded(group.left, rows, matcher)
-    gallery = None if group.alone else _embedded(second, other_rows, matcher)
-    sides = (group.left.records, second.records)
-
-    def whose(pairs: Pairs) -> tuple[list[Record], list[Record]]:
-        return (
-            [sides[0][row] for row in rows[pairs.first]],
-            [sides[1][row] for row in other_rows[pairs.second]],
-        )
-
-    def untwinned(pairs: Pairs) -> Pairs:
-        kept = np.array(
-            [
-                (int(one), int(other)) not in twins
-                for one, other in zip(rows[pairs.first], other_rows[pairs.second], strict=True)
-            ],
-            dtype=bool,
-        )
-        return Pairs(pairs.first[kept], pairs.second[kept], pairs.score[kept])
-
+    compared = _Compared(group, matcher, twins)
     figures: dict[str, Any] = {
-        "images": [len(rows), 0 if group.alone else len(other_rows)],
+        "images": compared.images,
         "pairs": group.pairs,
-        "taught_the_encoder": sum(
-            taught_the_bundled(side[row])
-            for side, some in zip(sides, (rows, other_rows), strict=True)
-            for row in some[: None if side is sides[0] or not group.alone else 0]
-        ),
+        "taught_the_encoder": compared.taught,
     }
     try:
         if group.ours != group.theirs:
@@ -255,11 +279,7 @@ def _matched(
         judge = _judge(taught, matcher, group.ours, learns=encoder.fit is not None)
         rate = judge.supported(options.false_match_rate)
     except UndecidableError as reason:
-        pairs = untwinned(neighbours(queries, gallery, options.nearest, options.engine))
-        listed = [
-            Found(left, right, NEAREST, score)
-            for left, right, score in zip(*whose(pairs), pairs.score.tolist(), strict=True)
-        ]
+        listed = _nearest(compared, options)
         return figures | {"undecidable": str(reason), "nearest": len(listed)}, listed
     if group.pairs * rate > MOST_MATCHES:
         raise MatchError(
@@ -268,21 +288,9 @@ def _matched(
         )
     prior = options.prior
     if prior is None:
-        prior = prior_of(spread_of(queries, gallery, options.seed), judge.whole)
-    least = judge.least(
-        [sides[0][row] for row in rows], [sides[1][row] for row in other_rows], rate
-    )
-    pairs = untwinned(alike(queries, gallery, least, options.engine))
-    probability, rates = judge.judged(*whose(pairs), pairs.score, prior)
-    matches = [
-        Found(left, right, MATCH, score, sure, reached)
-        for left, right, score, sure, reached in zip(
-            *whose(pairs), pairs.score.tolist(), probability.tolist(), rates.tolist(), strict=True
-        )
-        if reached <= rate
-    ]
-    threshold = judge.whole.threshold(rate)
-    known = judge.known
+        prior = prior_of(spread_of(compared.queries, compared.gallery, options.seed), judge.whole)
+    matches = _matches(compared, judge, rate, prior, options.engine)
+    threshold, known = judge.whole.threshold(rate), judge.known
     figures |= {
         "known": {
             "patients": known.patients,
@@ -300,6 +308,31 @@ def _matched(
         "named": by_name(matches),
     }
     return figures, matches
+
+
+def _nearest(compared: _Compared, options: Options) -> list[Found]:
+    """What is most alike, where nothing says what that means."""
+    pairs = compared.untwinned(
+        neighbours(compared.queries, compared.gallery, options.nearest, options.engine)
+    )
+    found = zip(*compared.whose(pairs), pairs.score.tolist(), strict=True)
+    return [Found(left, right, NEAREST, score) for left, right, score in found]
+
+
+def _matches(
+    compared: _Compared, judge: OutOfFold, rate: float, prior: float, engine: str
+) -> list[Found]:
+    """The pairs above the threshold of the fit that has seen neither person."""
+    least = judge.least(*compared.records, rate)
+    pairs = compared.untwinned(alike(compared.queries, compared.gallery, least, engine))
+    whose = compared.whose(pairs)
+    probability, rates = judge.judged(*whose, pairs.score, prior)
+    found = zip(*whose, pairs.score.tolist(), probability.tolist(), rates.tolist(), strict=True)
+    return [
+        Found(left, right, MATCH, score, sure, reached)
+        for left, right, score, sure, reached in found
+        if reached <= rate
+    ]
 
 
 def _judge(
