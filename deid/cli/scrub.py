@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -105,5 +106,6 @@ def scrub(
         if end.__cause__ is not None and context.find_root().params["debug"]:
             show_frames(end.__cause__)
         raise typer.Exit(2 if isinstance(end, CannotStart) else 3) from end
-    report.console(result.summary, result.rows, Console())
+    with suppress(SystemExit):  # rich's answer to a reader that has enough; the run still counts
+        report.console(result.summary, result.rows, Console())
     raise typer.Exit(result.exit_status)

@@ -131,6 +131,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
         )
         os.close(writer)
         assert not done.stderr.strip()
+    assert done.returncode == 0
     assert (tmp_path / "out.run" / "report.jsonl").exists()
 
 
