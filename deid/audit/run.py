@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -32,7 +32,7 @@ from deid.audit.trials import Plan, in_split, nobody, plan
 from deid.audit.trouble import AuditError
 from deid.audit.words import not_tested
 from mami_core.data import Dataset, Record, known
-from mami_core.evaluation.protocol import usable
+from mami_core.evaluation.protocol import mated, usable
 from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when a field changes its meaning.
@@ -190,7 +190,7 @@ def _audited(
         linkage.name: {basis: _linked(bench, linkage, basis, options) for basis in bases}
         for linkage in asked
     }
-    patients = _mated(tested)
+    patients = mated(tested)
     return {
         "kind": "|".join(sorted({record.kind for record in tested})),
         "images": len(tested) + copies,
@@ -235,15 +235,6 @@ def _without_doubles(
     tested = plan.tested[single[plan.tested]]
     copies = tested[doubles(thumbs[tested])]
     return plan.without(copies), len(copies)
-
-
-def _mated(records: Sequence[Record]) -> int:
-    """Patients with an image that another of their images can be found by."""
-    units: dict[tuple[tuple[str, str], str], set[str]] = defaultdict(set)
-    for index in usable(records):
-        one = records[index]
-        units[one.person, one.subject].add(one.unit)
-    return len({person for (person, _), several in units.items() if len(several) > 1})
 
 
 def _alone(records: Sequence[Record]) -> int:

@@ -250,6 +250,15 @@ def by_source(
     return result
 
 
+def mated(records: Sequence[Record]) -> int:
+    """Patients with an image that another of their images can be found by."""
+    units: dict[tuple[tuple[str, str], str], set[str]] = defaultdict(set)
+    for index in usable(records):
+        one = records[index]
+        units[one.person, one.subject].add(one.unit)
+    return len({person for (person, _), several in units.items() if len(several) > 1})
+
+
 def _numbers(keys: Sequence[object]) -> NDArray[np.intp]:
     """Consecutive numbers for equal keys, in order of appearance."""
     seen: dict[object, int] = {}

@@ -24,6 +24,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mami_core.training.choice import Scored, best, mark, put_aside
 from mami_core.training.parallel import agreed, average_gradients, joined, rank
 
 STATE, LOG = "state.safetensors", "log.jsonl"
@@ -104,8 +105,9 @@ def train(
     make
         Builds the task; not called where `output` can not be used.
     output
-        A private folder; gets `LOG`, `STATE` (every `SAVE_EVERY` steps, for `resume`) and, at the
-        end, ``<kind>.safetensors``.
+        A private folder; gets `LOG`, `STATE` (every `SAVE_EVERY` steps, for `resume`), the states
+        of which one is chosen (see `mami_core.training.choice`) and, at the end,
+        ``<kind>.safetensors``.
     device
         ``cpu`` or ``cuda``.
     bf16
@@ -150,6 +152,9 @@ def _train(task: Task, budget: Budget, output: Path, device: str, *, bf16: bool)
             figures = _step(task, optimiser, step, device, bf16)
             step += 1
             last, seconds = seconds, before + time.monotonic() - start
+            passed = mark(spent, budget.spent(step, seconds))
+            if first and passed and isinstance(task, Scored):
+                put_aside(task.model, output, passed)
             log.write(json.dumps({"step": step, "seconds": round(seconds, 1), **figures}) + "\n")
             log.flush()
             bar.set_postfix(loss=f"{figures['loss']:.3f}", refresh=False)
@@ -161,7 +166,8 @@ def _train(task: Task, budget: Budget, output: Path, device: str, *, bf16: bool)
     _save(task, optimiser, output, step, seconds)
     task.model.eval()
     with torch.no_grad():
-        facts = task.facts()
+        chosen = best(task, task.model, output) if isinstance(task, Scored) else {}
+        facts = task.facts() | chosen
     save_weights(path, task.kind, task.model, {**facts, "steps": step})
     return path
 

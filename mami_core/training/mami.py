@@ -4,7 +4,10 @@ identity, a triplet, and the alignment with a medical guide, by a `Recipe`.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from torch.nn import functional
 
 from mami_core.closed_form import whiten
 from mami_core.data import Dataset, Record
+from mami_core.evaluation import by_source
+from mami_core.evaluation.protocol import mated
 from mami_core.models.encoder import SIZES, Config, Identity, MaMI
 from mami_core.training.augment import VIEWS
 from mami_core.training.batches import (
@@ -43,6 +48,10 @@ TEMPERATURE, TRIPLET_SCALE = 0.08, 5.0
 MARGIN, FARTHEST = 1.02, 1.3
 #: Kinds of pairs that are no pairs of visits, studies or eyes.
 SCAN_KINDS = ("slice", "place")
+#: Patients with a mate that a set needs to have a say in which state is kept.
+FEWEST_TO_CHOOSE = 30
+#: Images by which the head is whitened for that.
+MOST_TO_WHITEN = 2000
 #: Who teaches medicine, where nobody else is named.
 GUIDES: Mapping[str, str] = {"xray": "mfm_tiny", "fundus": "mfm_tiny"}
 
@@ -116,6 +125,7 @@ class EncoderTask:
         torch.manual_seed(seed)
         self.recipe, self.seed, self.device = recipe, seed, device
         self.data, self.val = parts(dataset, REGIONS)
+        self.judges = _judges(self.data, self.val)
         self.pools = pools(self.data.records)
         # A batch of one identity has nobody to be told from.
         self.usable = [
@@ -133,7 +143,7 @@ class EncoderTask:
         self.identity = digest(self.data.records, ("mami", seed, recipe, config, sorted(told)))
         if recipe.closed_form and recipe.init == "imagenet":
             with torch.no_grad():
-                self._whiten(self._seen(self.data))
+                self._whiten(self._seen(self.data), self.data.records)
 
     def _guides(self, guides: Mapping[str, str | Guide]) -> dict[str, Guide]:
         if self.recipe.alignment is None:
@@ -213,11 +223,27 @@ class EncoderTask:
             loss = loss + functional.nll_loss(seen.weights.clamp(min=1e-6).log(), classes)
         return loss
 
+    def score(self) -> float | None:
+        """Mean AUC on `val` of the sets that taught us and have enough patients there.
+
+        Patient-weighted verification, the head whitened on some of the images that taught.
+        """
+        if not len(self.judges):
+            return None
+        if self.recipe.closed_form:
+            some = _some(self.data)
+            self._whiten(self._seen(some), some.records)
+        pooled = torch.from_numpy(self._seen(self.judges)).float().to(self.device)
+        found = by_source(
+            self.judges.records, lambda rows: self.model.head(pooled[rows]).cpu().numpy()
+        )
+        return float(np.mean([one.auc.value for one in found.values()]))
+
     def facts(self) -> dict[str, Any]:
         """Whiten the head again where the recipe says so, and find the rejection rule."""
         pooled = self._seen(self.data)
         if self.recipe.closed_form:
-            self._whiten(pooled)
+            self._whiten(pooled, self.data.records)
         judged = self.val if len(self.val) else self.data
         features = self._seen(self.val) if len(self.val) else pooled
         return {
@@ -236,16 +262,38 @@ class EncoderTask:
         self.model.train()
         return torch.cat(seen).cpu().double().numpy()
 
-    def _whiten(self, pooled: NDArray[np.float64]) -> None:
+    def _whiten(self, pooled: NDArray[np.float64], records: Sequence[Record]) -> None:
         config = self.model.config
         # Places and slices of one scan differ by far more than visits do: no pairs of those.
         persons = [
             (r.source, r.name if r.kind in SCAN_KINDS else f"{r.patient}/{r.subject}")
-            for r in self.data.records
+            for r in records
         ]
         found = whiten(pooled, persons, self.model.depths, config.features)
         self.model.head.weight.copy_(torch.from_numpy(found.weight))
         self.model.head.bias.copy_(torch.from_numpy(found.bias))
+
+
+def _judges(data: Dataset, val: Dataset) -> Dataset:
+    """The images of `val` that choose between states of one training."""
+    enough = {
+        name
+        for name in {record.source for record in data.records}
+        if mated([one for one in val.records if one.source == name]) >= FEWEST_TO_CHOOSE
+    }
+    return val.select(lambda record: record.source in enough)
+
+
+def _some(dataset: Dataset) -> Dataset:
+    """At most `MOST_TO_WHITEN` images, of people drawn by a hash of their names."""
+    people = sorted(
+        {record.person for record in dataset.records},
+        key=lambda person: hashlib.sha256("/".join(person).encode()).digest(),
+    )
+    images = Counter(record.person for record in dataset.records)
+    total = accumulate(images[person] for person in people)
+    kept = {person for person, count in zip(people, total, strict=True) if count <= MOST_TO_WHITEN}
+    return dataset.select(lambda record: record.person in kept)
 
 
 def _found(vectors: Tensor, who: Tensor) -> float:
