@@ -150,7 +150,7 @@ class _Held:
         weight = light[patient][:, None] * light[other]
         row, column = np.nonzero(patient[:, None] == other)
         weight[row, column] = 0.0
-        impostor = np.bincount(fold.cell.ravel(), weight.ravel(), minlength=CELLS + 1)
+        impostor = _held(fold.cell.ravel(), weight.ravel())
         cell = fold.cell[row, column]
         if fold.copies:
             mates = fold.query[row] == image[column]
@@ -160,8 +160,12 @@ class _Held:
         mates &= cell < CELLS
         whose = patient[row[mates]]
         many = np.bincount(whose, minlength=1)
-        mated = np.bincount(cell[mates], 1.0 / many[whose], minlength=CELLS + 1)
-        return cls(mated[:CELLS], impostor[:CELLS], int((many > 0).sum()))
+        return cls(_held(cell[mates], 1.0 / many[whose]), impostor, int((many > 0).sum()))
+
+
+def _held(cell: NDArray[np.int16], weight: Array) -> Array:
+    """Weight in each cell, ``(CELLS,)``, less that of pairs which are not compared."""
+    return np.bincount(cell, weight, minlength=CELLS + 1)[:CELLS].astype(np.float64)
 
 
 def _bins(held: _Held) -> int:
