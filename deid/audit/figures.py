@@ -13,9 +13,12 @@ from deid.audit.linkages import Linkage
 from mami_core.data import Record
 from mami_core.evaluation import Estimate, gallery, linkability, pairs, patient_mean
 from mami_core.evaluation.curves import density
+from mami_core.evaluation.d_sys import Grid, d_sys, grid
 from mami_core.evaluation.detection import detection, found_among
 from mami_core.evaluation.folds import verification_of_folds
-from mami_core.evaluation.protocol import Gallery, Pairs, pooled, usable
+from mami_core.evaluation.llr import FEWEST as FEWEST_TO_CALIBRATE
+from mami_core.evaluation.llr import c_llr
+from mami_core.evaluation.protocol import Gallery, Pairs, normalised, pooled, usable
 from mami_core.evaluation.singling_out import FEWEST, guess, most_people, singling_out
 
 Array = NDArray[np.float64]
@@ -38,6 +41,7 @@ class Scores:
 
     search: Gallery
     compared: Pairs
+    cells: Grid
     people: NDArray[np.str_]
 
     @property
@@ -76,6 +80,13 @@ def score(
     compared = pairs(
         held, kept, queries=None if same else asked, asking=asking, copies=linkage.copies
     )
+    cells = grid(
+        (normalised(asked) @ normalised(held).T).round(DIGITS),
+        kept,
+        ordered=not same,
+        asking=asking,
+        copies=linkage.copies,
+    )
     order = np.argsort(compared.impostor.round(DIGITS), kind="stable")
     return Scores(
         replace(
@@ -88,6 +99,7 @@ def score(
             mated=compared.mated.round(DIGITS),
             impostor=compared.impostor.round(DIGITS)[order],
         ),
+        cells,
         np.array(["/".join(kept[index].person) for index in searched.query]),
     )
 
@@ -106,7 +118,9 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
 
     Returns
     -------
-    ``auc``, ``eer``, ``tpr`` and ``roc`` (see `mami_core.evaluation.detection`); ``similarity``,
+    ``auc``, ``eer``, ``tpr`` and ``roc`` (see `mami_core.evaluation.detection`); ``d_sys``, with
+    the bounds of its null, and ``c_llr``, or why there is none (see `mami_core.evaluation.d_sys`,
+    `mami_core.evaluation.llr`); ``similarity``,
     densities of both kinds of pairs in the fit that tests most people, and the number of ``fits``;
     ``rank1`` at the largest gallery, with ``gallery`` and ``chance``; ``cmc`` there, a list over
     the rank ``n``, ``linkability`` and ``singling_out``, over the number of people ``n``, with
@@ -129,6 +143,8 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
     return {
         "auc": verification_of_folds(compared).as_dict(),
         **detection(compared).as_dict(),
+        "d_sys": d_sys([fold.cells for fold in folds], seed=seed).as_dict(),
+        "c_llr": _worth(compared, seed),
         "similarity": _similarity(max(compared, key=lambda one: one.people)) | {"fits": len(folds)},
         "rank1": patient_mean(found_first(folds, size), patient).as_dict()
         | {"gallery": size, "chance": 1.0 / size},
@@ -151,6 +167,16 @@ def _within(folds: Sequence[Scores], people: int, rank: int) -> Array:
     return np.concatenate(
         [found_among(fold.search.own, fold.search.impostors, people, rank) for fold in folds]
     )
+
+
+def _worth(compared: Sequence[Pairs], seed: int) -> dict[str, Any]:
+    value = c_llr(compared, seed=seed)
+    if np.isnan(value):
+        return {
+            "undecidable": f"calibrating takes {FEWEST_TO_CALIBRATE} patients with mates beside "
+            "those whom it is read on, in every fit"
+        }
+    return {"value": value}
 
 
 def _similarity(found: Pairs) -> dict[str, list[float]]:

@@ -35,8 +35,9 @@ from mami_core.data import Dataset, Record, known
 from mami_core.evaluation.protocol import mated, usable
 from mami_core.evaluation.yardsticks import AbsentError
 
-#: Of the record that an audit gives; raised when a field changes its meaning.
-SCHEMA = 1
+#: Of the record that an audit gives; raised when fields come, go or change their meaning.
+#: 2: ``d_sys`` and ``c_llr`` of each attacker.
+SCHEMA = 2
 #: Patients with a mate that a sentence about a data set takes.
 FEWEST_PATIENTS = 30
 

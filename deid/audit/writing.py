@@ -15,6 +15,8 @@ from mami_core.files import private_folder, write_text
 
 RECORD, TABLE, PAGE, FEATURES = "audit.json", "audit.csv", "audit.html", "features"
 
+#: Not every figure has all of them.
+NUMBERS = ("value", "low", "high", "patients")
 COLUMNS = (
     "source",
     "linkage",
@@ -22,10 +24,7 @@ COLUMNS = (
     "attacker",
     "figure",
     "people",
-    "value",
-    "low",
-    "high",
-    "patients",
+    *NUMBERS,
     "guess",
 )
 
@@ -71,16 +70,22 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
             for basis, found in linked.items():
                 for attacker, figures in found["attackers"].items():
                     for figure, people, guess, one in _points(figures):
-                        numbers = (one["value"], one["low"], one["high"], one["patients"])
+                        numbers = (one.get(key, "") for key in NUMBERS)
                         yield (source, linkage, basis, attacker, figure, people, *numbers, guess)
 
 
-def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, float, Mapping[str, Any]]]:
+def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Mapping[str, Any]]]:
     yield "auc", "", 0.5, figures["auc"]
     yield "eer", "", 0.5, figures["eer"]
     for point in figures["tpr"]:
         if "value" in point:
             yield f"tpr_at_fpr_{point['fpr']}", "", point["fpr"], point
+    told, patients = figures["d_sys"], {"patients": figures["patients"]}
+    yield "d_sys", "", "", {"value": told["value"], **patients}
+    null = {"low": told["null_low"], "high": told["null_high"]}
+    yield "d_sys_null", "", "", null | patients
+    if "value" in figures["c_llr"]:
+        yield "c_llr", "", 1.0, figures["c_llr"] | patients
     if "fewer" in figures:
         yield "fewer", figures["fewer"]["n"], 0.0, figures["fewer"]
     for point in figures["cmc"]:

@@ -133,9 +133,9 @@ def gallery(
     """
     rows = normalised(embeddings)
     asked = rows if queries is None else normalised(queries)
-    patient = _numbers([record.person for record in records])
-    subject = _numbers([(record.person, record.subject) for record in records])
-    unit = _numbers([(record.person, record.subject, record.unit) for record in records])
+    patient = numbers([record.person for record in records])
+    subject = numbers([(record.person, record.subject) for record in records])
+    unit = numbers([(record.person, record.subject, record.unit) for record in records])
     sums = np.zeros((subject.max(initial=-1) + 1, rows.shape[1]))
     np.add.at(sums, subject, rows)
     unit_sums = np.zeros((unit.max(initial=-1) + 1, rows.shape[1]))
@@ -177,9 +177,9 @@ def pairs(
     """
     rows = normalised(embeddings)
     asked = rows if queries is None else normalised(queries)
-    patient = _numbers([record.person for record in records])
-    subject = _numbers([(record.person, record.subject) for record in records])
-    unit = _numbers([(record.person, record.subject, record.unit) for record in records])
+    patient = numbers([record.person for record in records])
+    subject = numbers([(record.person, record.subject) for record in records])
+    unit = numbers([(record.person, record.subject, record.unit) for record in records])
     compared = np.ones((len(rows), len(rows)), dtype=bool)
     if queries is None:
         compared = np.triu(compared, 1)
@@ -259,7 +259,7 @@ def mated(records: Sequence[Record]) -> int:
     return len({person for (person, _), several in units.items() if len(several) > 1})
 
 
-def _numbers(keys: Sequence[object]) -> NDArray[np.intp]:
+def numbers(keys: Sequence[object]) -> NDArray[np.intp]:
     """Consecutive numbers for equal keys, in order of appearance."""
     seen: dict[object, int] = {}
     return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.intp)

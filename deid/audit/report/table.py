@@ -19,6 +19,8 @@ FIGURES = {
     "auc": "AUC",
     "eer": "EER",
     **{f"tpr_{column}": f"TPR at FPR {rate:g}" for column, rate in enumerate(RATES)},
+    "d_sys": "D_sys (unlinked)",
+    "c_llr": "C_llr",
     **{f"rank_{rank}": f"rank-{rank}" for rank in RANKS},
     "among": "among",
     "guess": "a guess",
@@ -47,6 +49,8 @@ def lines(record: Mapping[str, Any]) -> Iterator[list[Cell]]:
             _figure("auc", figures["auc"]),
             _figure("eer", figures["eer"]),
             *(_figure(f"tpr_{column}", one) for column, one in enumerate(figures["tpr"])),
+            _linkable(figures["d_sys"]),
+            _worth(figures["c_llr"]),
             *(_figure(f"rank_{rank}", _at(figures["cmc"], rank)) for rank in RANKS),
             Cell("among", f"{rank1['gallery']:,}", str(rank1["gallery"])),
             Cell("guess", f"{rank1['chance']:.3f}", repr(rank1["chance"])),
@@ -81,3 +85,14 @@ def _figure(column: str, figure: Mapping[str, Any]) -> Cell:
     if "undecidable" in figure:
         return Cell(column, NOT_DECIDABLE, "")
     return Cell(column, interval(figure), repr(figure["value"]))
+
+
+def _linkable(figure: Mapping[str, Any]) -> Cell:
+    null = f"{figure['null_low']:.3f} to {figure['null_high']:.3f}"
+    return Cell("d_sys", f"{figure['value']:.3f} ({null})", repr(figure["value"]))
+
+
+def _worth(figure: Mapping[str, Any]) -> Cell:
+    if "undecidable" in figure:
+        return Cell("c_llr", NOT_DECIDABLE, "")
+    return Cell("c_llr", f"{figure['value']:.3f}", repr(figure["value"]))

@@ -24,6 +24,7 @@ def test_a_copy_is_found_among_originals_and_equal_pictures_tie() -> None:
     found = figures([same], None, 0)
     assert (found["rank1"]["value"], found["auc"]["value"]) == (1.0, 1.0)
     assert found["patients"] == 20
+    assert found["d_sys"]["value"] == 1.0
     # The same picture for everybody, up to what rounding leaves of it.
     constant = np.ones((40, 8)) * (1 + 1e-15 * np.arange(40)[:, None])
     for name in ("outer", "inner", "copy", "reverse"):
@@ -34,6 +35,8 @@ def test_a_copy_is_found_among_originals_and_equal_pictures_tie() -> None:
         found = figures([twice], None, 0)
         assert found["auc"]["value"] == pytest.approx(0.5)
         assert found["rank1"]["value"] == pytest.approx(1 / 20)
+        assert found["d_sys"] == {"value": 0.0, "null_low": 0.0, "null_high": 0.0}
+        assert found["c_llr"]["value"] == pytest.approx(1.0, abs=0.02)
 
 
 def test_the_outer_linkage_of_a_release_that_changed_nothing_is_that_of_the_originals() -> None:

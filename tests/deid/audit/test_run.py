@@ -47,6 +47,9 @@ def test_noise_is_found_at_chance(people: People) -> None:
         assert found["rank1"]["low"] <= 1 / 40
         alone = next(point for point in found["singling_out"] if point["n"] == 10)
         assert alone["value"] < 0.6
+        told = found["d_sys"]
+        assert told["null_low"] - 0.02 <= told["value"] <= told["null_high"] + 0.02
+        assert abs(found["c_llr"]["value"] - 1.0) < 0.15
 
 
 def test_pixels_are_scored_as_the_floor_of_evaluate(people: People) -> None:

@@ -47,7 +47,7 @@ def test_json_is_one_object_with_a_schema(app: Typer, people: People) -> None:
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
-    assert record["schema"] == 1
+    assert record["schema"] == 2
     found = record["sources"]["demo"]["linkages"]["original"]["fixed"]["attackers"]["pixels"]
     assert (found["asked"]["n"], found["asked"]["guess"]) == (20, 0.05)
     assert [point["n"] for point in found["linkability"]] == [2, 5, 10, 20, 31]
@@ -66,7 +66,11 @@ def test_a_report_is_private_and_a_second_audit_looks_at_nothing_again(
         rows = list(csv.DictReader(file))
     ranks = {f"rank_{k}" for k in (1, 2, 5, 10, 20, 31)}
     # 465 pairs of patients say nothing of one false alarm in 100: no row, and no number.
-    assert {row["figure"] for row in rows} == {"auc", "eer", "linkability", "singling_out"} | ranks
+    others = {"auc", "eer", "d_sys", "d_sys_null", "c_llr", "linkability", "singling_out"}
+    assert {row["figure"] for row in rows} == others | ranks
+    null = next(row for row in rows if row["figure"] == "d_sys_null")
+    assert null["value"] == ""
+    assert 0.0 < float(null["low"]) < float(null["high"]) < 0.6
     assert "Not tested: " in (report / "audit.html").read_text()
     assert stat.S_IMODE(report.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(p.stat().st_mode) & 0o077 == 0 for p in report.rglob("*"))

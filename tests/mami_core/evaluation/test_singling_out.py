@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 
-from mami_core.evaluation.singling_out import FEWEST, guess, most_people, singling_out
+from mami_core.evaluation.singling_out import FEWEST, TIMES, guess, most_people, singling_out
 
 
 def slow(own: float, others: tuple[float, ...], people: int) -> float:
@@ -56,3 +56,28 @@ def test_the_guess_of_many_is_one_over_e() -> None:
     assert guess(1) == 1.0
     assert guess(2) == 0.5
     assert guess(10**6) == pytest.approx(np.exp(-1), abs=1e-6)
+
+
+@pytest.mark.parametrize("own", [-1.0, 0.61, 0.95, 2.0])
+@pytest.mark.parametrize("people", [3, 4])
+def test_it_is_that_of_the_package_which_an_authority_has_seen(own: float, people: int) -> None:
+    """Theirs on every division of nine impostors; an own score that is held out is a hair off."""
+    oracle = pytest.importorskip("legal_eval.metrics.singling_out")
+    others = (0.11, 0.253, 0.307, 0.459, 0.513, 0.661, 0.707, 0.937, 0.405)
+    times = min((len(others) - (people - 1)) // (people - 1), TIMES)
+    names = [str(index) for index in range(people)]
+    slices = [(times * index, times * (index + 1)) for index in range(people)]
+    hits = []
+    for chosen in combinations(range(len(others)), people - 1):
+        rest = [score for index, score in enumerate(others) if index not in chosen]
+        test = [own, *(others[index] for index in chosen)]
+        for held in combinations(rest, times * (people - 1)):
+            # The searched own score is as likely at each place among those that are held out.
+            for below, side in product(range(times + 1), (0.4, 0.6)):
+                again = [own + 1e-9 * (place - below + side) for place in range(times)]
+                scores = oracle.ConversationScores(
+                    ["0"], names, np.array([test]), np.array([[*again, *held]]), slices
+                )
+                hits += oracle.singling_out(scores, people, n_runs=1)["0"]
+    found = singling_out(np.array([own]), np.array([others]), people, draws=20_000)[0]
+    assert found == pytest.approx(np.mean(hits), abs=0.015)
