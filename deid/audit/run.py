@@ -19,6 +19,7 @@ from deid.audit.attackers.mami import taught_the_bundled
 from deid.audit.attackers.registry import is_floor
 from deid.audit.bench import Bench
 from deid.audit.doubles import LOOK, doubles, thumbnails
+from deid.audit.exposure import Exposed, most_exposed, subgroups
 from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
 from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
@@ -36,7 +37,7 @@ from mami_core.evaluation.protocol import mated, usable
 from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
-#: 2: ``d_sys`` and ``c_llr`` of each attacker.
+#: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` of the one that finds most.
 SCHEMA = 2
 #: Patients with a mate that a sentence about a data set takes.
 FEWEST_PATIENTS = 30
@@ -67,6 +68,7 @@ def audit(
     *,
     told: Callable[[str, int, int], None] = lambda what, done, total: None,
     keep: Path | None = None,
+    exposed: list[Exposed] | None = None,
 ) -> dict[str, Any]:
     """Measure what attackers find in a data set.
 
@@ -80,6 +82,9 @@ def audit(
         Is called with what is being done, and how much of it.
     keep
         Private folder for what attackers saw, so that the next audit need not look again.
+    exposed
+        Is given the patients who are found most, of each linkage and basis: by name, so that they
+        are in no record.
 
     Returns
     -------
@@ -89,7 +94,8 @@ def audit(
     least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
     everybody), and ``linkages``: by name, by `FIXED` or `ADAPTIVE`, ``attackers`` (see
     `deid.audit.figures.figures`; ``fewer`` than on originals are found, see
-    `deid.audit.figures.difference`) and ``largest``.
+    `deid.audit.figures.difference`) and ``largest``, the one that finds most, with
+    its ``subgroups`` (see `deid.audit.exposure.subgroups`).
 
     Raises
     ------
@@ -124,7 +130,7 @@ def audit(
             _of(release.protected, name) if release is not None else None,
         )
         telling = partial(told, f"looking at {name}")
-        sources[name] = _audited(source, ready, missing, options, telling)
+        sources[name] = _audited(source, ready, missing, options, telling, exposed)
         if options.control:
             sources[name]["power"] = _power(source, ready, sources[name], options, told)
     record = {
@@ -169,6 +175,7 @@ def _audited(
     missing: Mapping[str, str],
     options: Options,
     told: Callable[[int, int], None],
+    exposed: list[Exposed] | None = None,
 ) -> dict[str, Any]:
     plan = source.plan
     learners = {name for name, one in attackers.items() if one.fit is not None}
@@ -188,7 +195,7 @@ def _audited(
     tested = [source.data.records[index] for index in plan.tested]
     bench = Bench(source.data.records, plan, attackers, seen, own)
     linkages = {
-        linkage.name: {basis: _linked(bench, linkage, basis, options) for basis in bases}
+        linkage.name: {basis: _linked(bench, linkage, basis, options, exposed) for basis in bases}
         for linkage in asked
     }
     patients = mated(tested)
@@ -264,8 +271,14 @@ def _power(
     return verdicts(own, planted)
 
 
-def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dict[str, Any]:
-    """Every attacker on one linkage, and the largest of them."""
+def _linked(
+    bench: Bench,
+    linkage: Linkage,
+    basis: str,
+    options: Options,
+    exposed: list[Exposed] | None,
+) -> dict[str, Any]:
+    """Every attacker on one linkage, and whom the one that finds most finds."""
     found = {
         name: folds
         for name in bench.attackers
@@ -279,7 +292,16 @@ def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dic
             before = bench.tried(name, LINKAGES[ORIGINAL], adaptive=False)
             people = min(fold.size for fold in (*before, *folds))
             said[name]["fewer"] = difference(before, folds, people, seed=options.seed)
-    return {"attackers": said, "largest": _largest(found, options) if found else None}
+    if not found:
+        return {"attackers": said, "largest": None}
+    largest = _largest(found, options)
+    if "attacker" in largest:
+        folds = found[largest["attacker"]]
+        largest["subgroups"] = subgroups(folds, largest["n"])
+        if exposed is not None:
+            names = (bench.records[0].source, linkage.name, basis, largest["attacker"])
+            exposed.extend(most_exposed(folds, largest["n"], names))
+    return {"attackers": said, "largest": largest}
 
 
 def _largest(found: Mapping[str, Sequence[Scores]], options: Options) -> dict[str, Any]:

@@ -103,6 +103,7 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
             gaps.append("galleries that mix originals with protected images (--linkage pooled)")
     gaps.append("what headers and kept attributes give away")
     gaps.append("an attacker who pools several images of the query's person")
+    gaps.append("inference, the third criterion of Opinion 05/2014: what a found record tells")
     return gaps
 
 

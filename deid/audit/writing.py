@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from deid.audit.exposure import Exposed
 from deid.audit.report import pieces
 from deid.audit.trouble import AuditError
+from deid.report.tables import cell
 from mami_core.files import private_folder, write_text
 
 RECORD, TABLE, PAGE, FEATURES = "audit.json", "audit.csv", "audit.html", "features"
+#: Who is found most: the one file that names patients.
+EXPOSED = "most_exposed.csv"
 
 #: Not every figure has all of them.
 NUMBERS = ("value", "low", "high", "patients")
@@ -52,15 +57,20 @@ def claim(folder: Path, released: Path | None) -> None:
         raise AuditError(f"--report can not be written ({error.strerror}); name another") from None
 
 
-def write(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write ``audit.json``, ``audit.csv`` and ``audit.html``."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows(record))
+def write(folder: Path, record: Mapping[str, Any], exposed: Iterable[Exposed]) -> None:
+    """Write ``audit.json``, ``audit.csv``, ``audit.html`` and ``most_exposed.csv``."""
     write_text(folder / RECORD, [json.dumps(record, indent=1)])
-    write_text(folder / TABLE, [text.getvalue()])
+    write_text(folder / TABLE, _table(COLUMNS, rows(record)))
     write_text(folder / PAGE, pieces(record))
+    names = tuple(field.name for field in fields(Exposed))
+    named = (tuple(cell(key, value) for key, value in asdict(one).items()) for one in exposed)
+    write_text(folder / EXPOSED, _table(names, named))
+
+
+def _table(columns: Iterable[str], lines: Iterable[tuple[Any, ...]]) -> list[str]:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([tuple(columns), *lines])
+    return [text.getvalue()]
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -72,6 +82,14 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                     for figure, people, guess, one in _points(figures):
                         numbers = (one.get(key, "") for key in NUMBERS)
                         yield (source, linkage, basis, attacker, figure, people, *numbers, guess)
+                yield from _groups((source, linkage, basis), found["largest"] or {})
+
+
+def _groups(where: tuple[str, ...], found: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    for group in found.get("subgroups", {"groups": ()})["groups"]:
+        figure = f"linkability of {group['attribute']} {group['group']}"
+        numbers = (group[key] for key in NUMBERS)
+        yield (*where, found["attacker"], figure, found["n"], *numbers, found["guess"])
 
 
 def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Mapping[str, Any]]]:

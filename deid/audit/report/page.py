@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deid.audit.exposure import FEWEST as FEWEST_OF_GROUP
 from deid.audit.linkages import LINKAGES, ORIGINAL
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
@@ -53,6 +54,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         lines=list(table.lines(record)),
         changes=table.changes(record),
         headlines=found,
+        fewest_of_group=FEWEST_OF_GROUP,
         sentences={
             name: sentence(sources[name], name, one)
             for name, one in found.items()
