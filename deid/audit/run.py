@@ -298,7 +298,8 @@ def _linked(
     if "attacker" in largest:
         folds = found[largest["attacker"]]
         largest["subgroups"] = subgroups(folds, largest["n"])
-        if exposed is not None:
+        # Whoever holds the very image finds everybody: that says nothing of a patient.
+        if exposed is not None and not linkage.copies:
             names = (bench.records[0].source, linkage.name, basis, largest["attacker"])
             exposed.extend(most_exposed(folds, largest["n"], names))
     return {"attackers": said, "largest": largest}
