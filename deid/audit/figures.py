@@ -35,14 +35,19 @@ class Scores:
 
     Attributes
     ----------
-    people
-        Names of the queries' patients, ``(q,)``.
+    records
+        Of the queries, ``q`` of them.
     """
 
     search: Gallery
     compared: Pairs
     cells: Grid
-    people: NDArray[np.str_]
+    records: Sequence[Record]
+
+    @property
+    def people(self) -> NDArray[np.str_]:
+        """Names of the queries' patients, ``(q,)``."""
+        return np.array(["/".join(record.person) for record in self.records])
 
     @property
     def size(self) -> int:
@@ -100,7 +105,7 @@ def score(
             impostor=compared.impostor.round(DIGITS)[order],
         ),
         cells,
-        np.array(["/".join(kept[index].person) for index in searched.query]),
+        [kept[index] for index in searched.query],
     )
 
 

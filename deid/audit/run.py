@@ -19,6 +19,7 @@ from deid.audit.attackers.mami import taught_the_bundled
 from deid.audit.attackers.registry import is_floor
 from deid.audit.bench import Bench
 from deid.audit.doubles import LOOK, doubles, thumbnails
+from deid.audit.exposure import Exposed, most_exposed, subgroups
 from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
 from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
@@ -36,7 +37,7 @@ from mami_core.evaluation.protocol import usable
 from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
-#: 2: ``d_sys`` and ``c_llr`` of each attacker.
+#: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` of each linkage.
 SCHEMA = 2
 #: Patients with a mate that a sentence about a data set takes.
 FEWEST_PATIENTS = 30
@@ -67,6 +68,7 @@ def audit(
     *,
     told: Callable[[str, int, int], None] = lambda what, done, total: None,
     keep: Path | None = None,
+    name_exposed: Callable[[Exposed], None] = lambda patient: None,
 ) -> dict[str, Any]:
     """Measure what attackers find in a data set.
 
@@ -80,6 +82,8 @@ def audit(
         Is called with what is being done, and how much of it.
     keep
         Private folder for what attackers saw, so that the next audit need not look again.
+    name_exposed
+        Is given the patients whom each linkage finds most, by name; no record holds these.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def audit(
     least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
     everybody), and ``linkages``: by name, by `FIXED` or `ADAPTIVE`, ``attackers`` (see
     `deid.audit.figures.figures`; ``fewer`` than on originals are found, see
-    `deid.audit.figures.difference`) and ``largest``.
+    `deid.audit.figures.difference`), ``largest``, and of that attacker ``subgroups`` (see
+    `deid.audit.exposure.subgroups`).
 
     Raises
     ------
@@ -124,7 +129,7 @@ def audit(
             _of(release.protected, name) if release is not None else None,
         )
         telling = partial(told, f"looking at {name}")
-        sources[name] = _audited(source, ready, missing, options, telling)
+        sources[name] = _audited(source, ready, missing, options, telling, name_exposed)
         if options.control:
             sources[name]["power"] = _power(source, ready, sources[name], options, told)
     record = {
@@ -169,6 +174,7 @@ def _audited(
     missing: Mapping[str, str],
     options: Options,
     told: Callable[[int, int], None],
+    name_exposed: Callable[[Exposed], None] = lambda patient: None,
 ) -> dict[str, Any]:
     plan = source.plan
     learners = {name for name, one in attackers.items() if one.fit is not None}
@@ -188,7 +194,9 @@ def _audited(
     tested = [source.data.records[index] for index in plan.tested]
     bench = Bench(source.data.records, plan, attackers, seen, own)
     linkages = {
-        linkage.name: {basis: _linked(bench, linkage, basis, options) for basis in bases}
+        linkage.name: {
+            basis: _linked(bench, linkage, basis, options, name_exposed) for basis in bases
+        }
         for linkage in asked
     }
     patients = _mated(tested)
@@ -273,8 +281,14 @@ def _power(
     return verdicts(own, planted)
 
 
-def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dict[str, Any]:
-    """Every attacker on one linkage, and the largest of them."""
+def _linked(
+    bench: Bench,
+    linkage: Linkage,
+    basis: str,
+    options: Options,
+    name_exposed: Callable[[Exposed], None],
+) -> dict[str, Any]:
+    """Every attacker on one linkage, and the largest of them with whom it finds."""
     found = {
         name: folds
         for name in bench.attackers
@@ -288,7 +302,19 @@ def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dic
             before = bench.tried(name, LINKAGES[ORIGINAL], adaptive=False)
             people = min(fold.size for fold in (*before, *folds))
             said[name]["fewer"] = difference(before, folds, people, seed=options.seed)
-    return {"attackers": said, "largest": _largest(found, options) if found else None}
+    first = _largest(found, options) if found else None
+    linked: dict[str, Any] = {"attackers": said, "largest": first}
+    if first and "value" in first:
+        folds, people = found[first["attacker"]], first["n"]
+        linked["subgroups"] = subgroups(folds, people)
+        # Whoever holds the very image finds everybody: that says nothing of a patient.
+        if not linkage.copies:
+            source = folds[0].records[0].source
+            for one in most_exposed(
+                folds, people, (source, linkage.name, basis, first["attacker"])
+            ):
+                name_exposed(one)
+    return linked
 
 
 def _largest(found: Mapping[str, Sequence[Scores]], options: Options) -> dict[str, Any]:

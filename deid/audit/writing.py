@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
+from deid.audit.exposure import Exposed
 from deid.audit.report import pieces
 from deid.audit.trouble import AuditError
 from mami_core.files import private_folder, write_text
 
 RECORD, TABLE, PAGE, FEATURES = "audit.json", "audit.csv", "audit.html", "features"
+#: Names patients: it is written where a report is asked for, and nothing else names them.
+NAMES = "most_exposed.csv"
 
 #: Not every figure has all of them.
 NUMBERS = ("value", "low", "high", "patients")
@@ -52,15 +56,21 @@ def claim(folder: Path, released: Path | None) -> None:
         raise AuditError(f"--report can not be written ({error.strerror}); name another") from None
 
 
-def write(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write ``audit.json``, ``audit.csv`` and ``audit.html``."""
+def write(folder: Path, record: Mapping[str, Any], exposed: Sequence[Exposed]) -> None:
+    """Write ``audit.json``, ``audit.csv``, ``audit.html`` and ``most_exposed.csv``."""
+    write_text(folder / RECORD, [json.dumps(record, indent=1)])
+    write_text(folder / TABLE, [_csv(COLUMNS, rows(record))])
+    write_text(folder / PAGE, pieces(record))
+    named = [column.name for column in fields(Exposed)]
+    write_text(folder / NAMES, [_csv(named, map(astuple, exposed))])
+
+
+def _csv(columns: Sequence[str], table: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows(record))
-    write_text(folder / RECORD, [json.dumps(record, indent=1)])
-    write_text(folder / TABLE, [text.getvalue()])
-    write_text(folder / PAGE, pieces(record))
+    writer.writerow(columns)
+    writer.writerows(table)
+    return text.getvalue()
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -72,6 +82,13 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                     for figure, people, guess, one in _points(figures):
                         numbers = (one.get(key, "") for key in NUMBERS)
                         yield (source, linkage, basis, attacker, figure, people, *numbers, guess)
+                if "subgroups" in found:
+                    first = found["largest"]
+                    for one in found["subgroups"]["groups"]:
+                        figure = f"found_first {one['attribute']}={one['group']}"
+                        numbers = (one[key] for key in NUMBERS)
+                        where = (source, linkage, basis, first["attacker"], figure, first["n"])
+                        yield (*where, *numbers, first["guess"])
 
 
 def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Mapping[str, Any]]]:

@@ -62,7 +62,9 @@ def audit(
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
     report: Annotated[
         Path | None,
-        typer.Option(help="Private folder for audit.html, .json and .csv, and what attackers saw."),
+        typer.Option(
+            help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -74,6 +76,7 @@ def audit(
     from deid.audit import AuditError, Options
     from deid.audit import audit as run
     from deid.audit.console import progress, show
+    from deid.audit.exposure import Exposed
     from deid.audit.pairing import paired
     from deid.audit.writing import FEATURES, claim, write
     from mami_core.data import DatasetError, open_dataset
@@ -99,9 +102,12 @@ def audit(
             claim(report, protected)
         with progress() as told:
             keep = report / FEATURES if report is not None else None
-            record = run(images, options, release, told=told, keep=keep)
+            exposed: list[Exposed] = []
+            record = run(
+                images, options, release, told=told, keep=keep, name_exposed=exposed.append
+            )
         if report is not None:
-            write(report, record)
+            write(report, record, exposed)
     except (AuditError, DatasetError, DeviceError, WeightsError) as error:
         typer.echo(f"deid audit: {error}", err=True)
         raise typer.Exit(2) from None
