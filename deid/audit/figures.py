@@ -36,13 +36,13 @@ class Scores:
     Attributes
     ----------
     records
-        The queries, ``q`` of them.
+        Of the queries, ``q`` of them.
     """
 
     search: Gallery
     compared: Pairs
     cells: Grid
-    records: tuple[Record, ...]
+    records: Sequence[Record]
 
     @property
     def people(self) -> NDArray[np.str_]:
@@ -105,7 +105,7 @@ def score(
             impostor=compared.impostor.round(DIGITS)[order],
         ),
         cells,
-        tuple(kept[index] for index in searched.query),
+        [kept[index] for index in searched.query],
     )
 
 

@@ -37,7 +37,7 @@ from mami_core.evaluation.protocol import mated, usable
 from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
-#: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` of the one that finds most.
+#: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` of each linkage.
 SCHEMA = 2
 #: Patients with a mate that a sentence about a data set takes.
 FEWEST_PATIENTS = 30
@@ -68,7 +68,7 @@ def audit(
     *,
     told: Callable[[str, int, int], None] = lambda what, done, total: None,
     keep: Path | None = None,
-    exposed: list[Exposed] | None = None,
+    name_exposed: Callable[[Exposed], None] = lambda patient: None,
 ) -> dict[str, Any]:
     """Measure what attackers find in a data set.
 
@@ -82,9 +82,8 @@ def audit(
         Is called with what is being done, and how much of it.
     keep
         Private folder for what attackers saw, so that the next audit need not look again.
-    exposed
-        Is given the patients who are found most, of each linkage and basis: by name, so that they
-        are in no record.
+    name_exposed
+        Is given the patients whom each linkage finds most, by name; no record holds these.
 
     Returns
     -------
@@ -94,8 +93,8 @@ def audit(
     least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
     everybody), and ``linkages``: by name, by `FIXED` or `ADAPTIVE`, ``attackers`` (see
     `deid.audit.figures.figures`; ``fewer`` than on originals are found, see
-    `deid.audit.figures.difference`) and ``largest``, the one that finds most, with
-    its ``subgroups`` (see `deid.audit.exposure.subgroups`).
+    `deid.audit.figures.difference`), ``largest``, and of that attacker ``subgroups`` (see
+    `deid.audit.exposure.subgroups`).
 
     Raises
     ------
@@ -130,7 +129,7 @@ def audit(
             _of(release.protected, name) if release is not None else None,
         )
         telling = partial(told, f"looking at {name}")
-        sources[name] = _audited(source, ready, missing, options, telling, exposed)
+        sources[name] = _audited(source, ready, missing, options, telling, name_exposed)
         if options.control:
             sources[name]["power"] = _power(source, ready, sources[name], options, told)
     record = {
@@ -175,7 +174,7 @@ def _audited(
     missing: Mapping[str, str],
     options: Options,
     told: Callable[[int, int], None],
-    exposed: list[Exposed] | None = None,
+    name_exposed: Callable[[Exposed], None] = lambda patient: None,
 ) -> dict[str, Any]:
     plan = source.plan
     learners = {name for name, one in attackers.items() if one.fit is not None}
@@ -195,7 +194,9 @@ def _audited(
     tested = [source.data.records[index] for index in plan.tested]
     bench = Bench(source.data.records, plan, attackers, seen, own)
     linkages = {
-        linkage.name: {basis: _linked(bench, linkage, basis, options, exposed) for basis in bases}
+        linkage.name: {
+            basis: _linked(bench, linkage, basis, options, name_exposed) for basis in bases
+        }
         for linkage in asked
     }
     patients = mated(tested)
@@ -276,9 +277,9 @@ def _linked(
     linkage: Linkage,
     basis: str,
     options: Options,
-    exposed: list[Exposed] | None,
+    name_exposed: Callable[[Exposed], None],
 ) -> dict[str, Any]:
-    """Every attacker on one linkage, and whom the one that finds most finds."""
+    """Every attacker on one linkage, and the largest of them with whom it finds."""
     found = {
         name: folds
         for name in bench.attackers
@@ -292,17 +293,19 @@ def _linked(
             before = bench.tried(name, LINKAGES[ORIGINAL], adaptive=False)
             people = min(fold.size for fold in (*before, *folds))
             said[name]["fewer"] = difference(before, folds, people, seed=options.seed)
-    if not found:
-        return {"attackers": said, "largest": None}
-    largest = _largest(found, options)
-    if "attacker" in largest:
-        folds = found[largest["attacker"]]
-        largest["subgroups"] = subgroups(folds, largest["n"])
+    first = _largest(found, options) if found else None
+    linked: dict[str, Any] = {"attackers": said, "largest": first}
+    if first and "value" in first:
+        folds, people = found[first["attacker"]], first["n"]
+        linked["subgroups"] = subgroups(folds, people)
         # Whoever holds the very image finds everybody: that says nothing of a patient.
-        if exposed is not None and not linkage.copies:
-            names = (bench.records[0].source, linkage.name, basis, largest["attacker"])
-            exposed.extend(most_exposed(folds, largest["n"], names))
-    return {"attackers": said, "largest": largest}
+        if not linkage.copies:
+            source = folds[0].records[0].source
+            for one in most_exposed(
+                folds, people, (source, linkage.name, basis, first["attacker"])
+            ):
+                name_exposed(one)
+    return linked
 
 
 def _largest(found: Mapping[str, Sequence[Scores]], options: Options) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from deid.report.tables import cell
 from mami_core.files import private_folder, write_text
 
 RECORD, TABLE, PAGE, FEATURES = "audit.json", "audit.csv", "audit.html", "features"
-#: Who is found most: the one file that names patients.
-EXPOSED = "most_exposed.csv"
+#: Names patients: it is written where a report is asked for, and nothing else names them.
+NAMES = "most_exposed.csv"
 
 #: Not every figure has all of them.
 NUMBERS = ("value", "low", "high", "patients")
@@ -57,20 +57,23 @@ def claim(folder: Path, released: Path | None) -> None:
         raise AuditError(f"--report can not be written ({error.strerror}); name another") from None
 
 
-def write(folder: Path, record: Mapping[str, Any], exposed: Iterable[Exposed]) -> None:
+def write(folder: Path, record: Mapping[str, Any], exposed: Sequence[Exposed]) -> None:
     """Write ``audit.json``, ``audit.csv``, ``audit.html`` and ``most_exposed.csv``."""
     write_text(folder / RECORD, [json.dumps(record, indent=1)])
-    write_text(folder / TABLE, _table(COLUMNS, rows(record)))
+    write_text(folder / TABLE, [_csv(COLUMNS, rows(record))])
     write_text(folder / PAGE, pieces(record))
-    names = tuple(field.name for field in fields(Exposed))
-    named = (tuple(cell(key, value) for key, value in asdict(one).items()) for one in exposed)
-    write_text(folder / EXPOSED, _table(names, named))
+    named = [column.name for column in fields(Exposed)]
+    # A patient's name may be what a spreadsheet would run.
+    lines = ([cell(key, value) for key, value in asdict(one).items()] for one in exposed)
+    write_text(folder / NAMES, [_csv(named, lines)])
 
 
-def _table(columns: Iterable[str], lines: Iterable[tuple[Any, ...]]) -> list[str]:
+def _csv(columns: Sequence[str], table: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([tuple(columns), *lines])
-    return [text.getvalue()]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(table)
+    return text.getvalue()
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -82,14 +85,13 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                     for figure, people, guess, one in _points(figures):
                         numbers = (one.get(key, "") for key in NUMBERS)
                         yield (source, linkage, basis, attacker, figure, people, *numbers, guess)
-                yield from _groups((source, linkage, basis), found["largest"] or {})
-
-
-def _groups(where: tuple[str, ...], found: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    for group in found.get("subgroups", {"groups": ()})["groups"]:
-        figure = f"linkability of {group['attribute']} {group['group']}"
-        numbers = (group[key] for key in NUMBERS)
-        yield (*where, found["attacker"], figure, found["n"], *numbers, found["guess"])
+                if "subgroups" in found:
+                    first = found["largest"]
+                    for one in found["subgroups"]["groups"]:
+                        figure = f"found_first {one['attribute']}={one['group']}"
+                        numbers = (one[key] for key in NUMBERS)
+                        where = (source, linkage, basis, first["attacker"], figure, first["n"])
+                        yield (*where, *numbers, first["guess"])
 
 
 def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Mapping[str, Any]]]:

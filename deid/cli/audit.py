@@ -63,7 +63,7 @@ def audit(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Private folder for audit.html, tables, the most exposed, what attackers saw."
+            help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -103,7 +103,9 @@ def audit(
         with progress() as told:
             keep = report / FEATURES if report is not None else None
             exposed: list[Exposed] = []
-            record = run(images, options, release, told=told, keep=keep, exposed=exposed)
+            record = run(
+                images, options, release, told=told, keep=keep, name_exposed=exposed.append
+            )
         if report is not None:
             write(report, record, exposed)
     except (AuditError, DatasetError, DeviceError, WeightsError) as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deid.audit.exposure import FEWEST as FEWEST_OF_GROUP
+from deid.audit.exposure import FEWEST
 from deid.audit.linkages import LINKAGES, ORIGINAL
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
@@ -54,15 +54,24 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         lines=list(table.lines(record)),
         changes=table.changes(record),
         headlines=found,
-        fewest_of_group=FEWEST_OF_GROUP,
         sentences={
             name: sentence(sources[name], name, one)
             for name, one in found.items()
             if "value" in one
         },
         verdicts={name: verdict(one["power"]) for name, one in sources.items() if "power" in one},
+        subgroups={name: _subgroups(sources[name], one) for name, one in found.items()},
+        fewest=FEWEST,
         sections={name: list(_sections(record, name)) for name in sources},
     )
+
+
+def _subgroups(source: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Those of the headline; None where none is told."""
+    if "value" not in found:
+        return None
+    told: Mapping[str, Any] = source["linkages"][found["linkage"]][found["basis"]]["subgroups"]
+    return told if told["groups"] else None
 
 
 def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:

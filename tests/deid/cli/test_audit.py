@@ -74,6 +74,13 @@ def test_a_report_is_private_and_a_second_audit_looks_at_nothing_again(
     assert "Not tested: " in (report / "audit.html").read_text()
     assert stat.S_IMODE(report.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(p.stat().st_mode) & 0o077 == 0 for p in report.rglob("*"))
+    with (report / "most_exposed.csv").open(newline="") as file:
+        exposed = list(csv.DictReader(file))
+    names = {row["patient"] for row in exposed}
+    assert len(exposed) == len(names) == 10
+    assert {(row["images"], row["found"], row["people"]) for row in exposed} == {("2", "1.0", "31")}
+    told = [(report / f"audit.{kind}").read_text() for kind in ("json", "csv", "html")]
+    assert not any(name in text for name in names for text in (*told, first.output))
     kept = {path: path.stat().st_mtime_ns for path in (report / "features").iterdir()}
     assert kept
     again = CliRunner().invoke(app, call)
