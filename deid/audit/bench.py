@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,29 +49,30 @@ class Bench:
 
         Fixed is as it was fitted to originals, adaptive as fitted in the linkage's own roles.
         """
+        folds = (
+            score(query, gallery, [self.records[index] for index in tested], linkage)
+            for tested, query, gallery in self.embedded(name, linkage, adaptive=adaptive)
+        )
+        return [fold for fold in folds if fold is not None]
+
+    def embedded(
+        self, name: str, linkage: Linkage, *, adaptive: bool
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.floating], NDArray[np.floating]]]:
+        """Of each fold the tested rows, and their embeddings in the forms of `linkage`."""
         attacker = self.attackers[name]
         if adaptive and not attacker.adapts:
-            return []
+            return
         roles = linkage.roles if adaptive else (ORIGINAL, ORIGINAL)
         learns = adaptive or attacker.fit is not None
         # One that learns nothing is tested on everybody at once.
         everybody = (Trial(self.plan.tested[:0], self.plan.tested),)
-        folds = []
         for number, trial in enumerate(self.plan.trials if learns else everybody):
             matcher = self._fitted(name, number, roles) if learns else Matcher()
             query, gallery = (
                 attacker.seen(self.seen[name, form][trial.tested], learnt=learns)
                 for form in linkage.roles
             )
-            found = score(
-                matcher.of_queries(query),
-                matcher.of_gallery(gallery),
-                [self.records[index] for index in trial.tested],
-                linkage,
-            )
-            if found is not None:
-                folds.append(found)
-        return folds
+            yield trial.tested, matcher.of_queries(query), matcher.of_gallery(gallery)
 
     def same_for_everybody(self) -> bool:
         """Whether a release shows everybody the same picture, as far as any attacker sees."""

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deid.audit.power import verdict
-from deid.audit.words import first_sentence, headline, last_line
+from deid.audit.words import first_sentence, headline, inferences, last_line
 
 
 @contextlib.contextmanager
@@ -82,6 +82,8 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
             f"{name}: findings and outline alone find {100 * found['control']:.1f} of 100; "
             f"the images add {100 * (found['added'] or 0.0):.1f} of the other 100."
         )
+    if inferred := inferences(source):
+        yield from (f"{name}: {line}." for line in _inferred(inferred))
     for reason, count in source["excluded"].items():
         if count:
             yield f"{name}: {count} of {source['images']} images: {reason}."
@@ -107,6 +109,22 @@ def _fewer(source: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     if fewer["low"] <= 0.0:
         return f"the edit takes nothing that can be told from {found['attacker']}: {value} {told}"
     return f"{found['attacker']} finds {value} of 100 fewer {told} than on the originals"
+
+
+def _inferred(found: Mapping[str, Any]) -> Iterator[str]:
+    """What linking says of a person, beside what the attacker's own image says."""
+    decided = [one for one in found["attributes"] if "main" in one]
+    told = [
+        f"{one['attribute']} of {100 * one['main']['value']:.0f} of 100 patients "
+        f"(own image alone: {100 * one['control']['value']:.0f})"
+        for one in decided
+        if not one["weak"] and one["added"]["low"] > 0.0
+    ]
+    if told:
+        yield f"the record that is found first gives away the {', '.join(told)}"
+    elif decided:
+        names = ", ".join(one["attribute"] for one in decided)
+        yield f"of {names} the record found first tells no more than the attacker's own image"
 
 
 def _text(figure: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from deid.audit.bench import Bench
 from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.exposure import Exposed, most_exposed, subgroups
 from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
+from deid.audit.inference import inference, speaks_of
 from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
 from deid.audit.pairing import Release
@@ -37,7 +38,7 @@ from mami_core.evaluation.protocol import mated, usable
 from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
-#: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` of each linkage.
+#: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
 SCHEMA = 2
 #: Patients with a mate that a sentence about a data set takes.
 FEWEST_PATIENTS = 30
@@ -94,7 +95,8 @@ def audit(
     everybody), and ``linkages``: by name, by `FIXED` or `ADAPTIVE`, ``attackers`` (see
     `deid.audit.figures.figures`; ``fewer`` than on originals are found, see
     `deid.audit.figures.difference`), ``largest``, and of that attacker ``subgroups`` (see
-    `deid.audit.exposure.subgroups`).
+    `deid.audit.exposure.subgroups`) and, where the attacker holds the query, ``inference`` (see
+    `deid.audit.inference.inference`).
 
     Raises
     ------
@@ -298,6 +300,14 @@ def _linked(
     if first and "value" in first:
         folds, people = found[first["attacker"]], first["n"]
         linked["subgroups"] = subgroups(folds, people)
+        if speaks_of(linkage):
+            linked["inference"] = inference(
+                bench,
+                first["attacker"],
+                linkage,
+                adaptive=basis == ADAPTIVE,
+                seed=options.seed,
+            )
         # Whoever holds the very image finds everybody: that says nothing of a patient.
         if not linkage.copies:
             source = folds[0].records[0].source

@@ -101,10 +101,31 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
             gaps.append(f"reversal of the edit (--adaptive --attacker {REVERSES})")
         if "pooled" not in linkages:
             gaps.append("galleries that mix originals with protected images (--linkage pooled)")
+    if inferred := _inference(record):
+        gaps.append(inferred)
     gaps.append("what headers and kept attributes give away")
     gaps.append("an attacker who pools several images of the query's person")
-    gaps.append("inference, the third criterion of Opinion 05/2014: what a found record tells")
     return gaps
+
+
+def inferences(source: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Inference in the linkage and basis that say most of a release; None where there is none."""
+    told = [
+        found["inference"]
+        for linkage in ("reverse", "original")
+        for basis in ("adaptive", "fixed")
+        if "inference" in (found := source["linkages"].get(linkage, {}).get(basis, {}))
+    ]
+    return next(iter(told), None)
+
+
+def _inference(record: Mapping[str, Any]) -> str:
+    """Whether nobody was asked what linking gives away of sex, age and findings."""
+    told = [inferences(source) for source in record["sources"].values()]
+    if not any(told):
+        return "inference: what a found record gives away (--linkage reverse)"
+    decided = any("main" in one for found in told if found for one in found["attributes"])
+    return "" if decided else "inference (no attribute of the patients decides it)"
 
 
 def _teachers(record: Mapping[str, Any]) -> list[str]:

@@ -33,6 +33,9 @@ COLUMNS = (
     "guess",
 )
 
+#: Of inference (see `deid.audit.inference`).
+ATTACKS = ("main", "naive", "control", "added")
+
 
 def claim(folder: Path, released: Path | None) -> None:
     """Make the report's folder, for its owner alone, before hours are spent on it.
@@ -85,13 +88,24 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                     for figure, people, guess, one in _points(figures):
                         numbers = (one.get(key, "") for key in NUMBERS)
                         yield (source, linkage, basis, attacker, figure, people, *numbers, guess)
+                for inferred in found.get("inference", {}).get("attributes", ()):
+                    for figure in ATTACKS if "main" in inferred else ():
+                        numbers = (inferred[figure].get(key, "") for key in NUMBERS)
+                        label = f"inference {inferred['attribute']}, {figure}"
+                        guess = inferred["naive"]["value"] if figure == "main" else ""
+                        yield (
+                            *(source, linkage, basis, found["inference"]["attacker"]),
+                            *(label, inferred["records"], *numbers, guess),
+                        )
                 if "subgroups" in found:
                     first = found["largest"]
                     for one in found["subgroups"]["groups"]:
                         figure = f"found_first {one['attribute']}={one['group']}"
                         numbers = (one[key] for key in NUMBERS)
-                        where = (source, linkage, basis, first["attacker"], figure, first["n"])
-                        yield (*where, *numbers, first["guess"])
+                        yield (
+                            *(source, linkage, basis, first["attacker"]),
+                            *(figure, first["n"], *numbers, first["guess"]),
+                        )
 
 
 def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Mapping[str, Any]]]:

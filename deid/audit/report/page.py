@@ -10,7 +10,7 @@ from deid.audit.exposure import FEWEST
 from deid.audit.linkages import LINKAGES, ORIGINAL
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
-from deid.audit.words import OVERSTATES, first_sentence, headline, last_line, sentence
+from deid.audit.words import OVERSTATES, first_sentence, headline, inferences, last_line, sentence
 from deid.evaluation_report.figures import Figure
 from deid.report.frame import render
 from deid.report.words import visible
@@ -62,6 +62,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         verdicts={name: verdict(one["power"]) for name, one in sources.items() if "power" in one},
         subgroups={name: _subgroups(sources[name], one) for name, one in found.items()},
         fewest=FEWEST,
+        inferred={name: inferences(source) for name, source in sources.items()},
         sections={name: list(_sections(record, name)) for name in sources},
     )
 

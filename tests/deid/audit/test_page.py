@@ -130,6 +130,27 @@ def test_what_is_not_decidable_is_said_and_has_no_number(record: Record) -> None
     assert "strong enough is not decidable" in text
 
 
+def test_subgroups_and_inference_are_told_with_what_is_not_decidable(record: Record) -> None:
+    told = copy.deepcopy(record)
+    linked = told["sources"]["demo"]["linkages"]
+    one = {"value": 0.25, "low": 0.1, "high": 0.5, "patients": 31}
+    group = {"attribute": "view", "group": HOSTILE, **one}
+    linked["outer"]["adaptive"]["subgroups"] = {"groups": [group], "too_few": 3}
+    sides = dict.fromkeys(("main", "naive", "control", "added"), one) | {"records": 61}
+    linked["original"]["adaptive"]["inference"]["attributes"] = [
+        {"attribute": "sex", **sides, "weak": False},
+        {"attribute": "Edema", **sides, "weak": True},
+        {"attribute": "age band", "undecidable": "it is known of 4 patients, and takes 30"},
+    ]
+    text = page(told)
+    assert "3 subgroups have fewer patients and are not told." in text
+    assert "&lt;img src=x" in text
+    rows = re.findall(r'<th scope="row">(sex|Edema)</th>.*?</tr>', text)
+    assert rows == ["sex", "Edema"]
+    assert "too weak to tell</td>" in text
+    assert "Not decidable: age band (it is known of 4 patients, and takes 30)." in text
+
+
 def test_the_verdict_of_the_power_control_is_there(record: Record) -> None:
     tried = copy.deepcopy(record)
     weak = {"auc": 0.7, "best": 0.9, "reaches": False, "planted": {}, "passes": False}

@@ -1,0 +1,94 @@
+"""Inference: what a released record says of the person in an attacker's image.
+
+The third criterion of Opinion 05/2014. The attacker holds an image of a person of whom one other
+record is released, among those of everybody else. It ranks the released records, and takes the
+attribute of the first for the person's (the main attack). What the release adds is judged beside an
+attack without it (Giomi et al., PETS 2023): ``(main - control) / (1 - control)``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Codes = NDArray[np.intp]
+
+#: The code of a value that is not known.
+UNKNOWN = -1
+
+
+def read_off(scores: Array, mates: Flags, others: Flags, values: Codes) -> Array:
+    """Probability that the record which is ranked first has the value of the person's own record.
+
+    Parameters
+    ----------
+    scores
+        Of each query to each record, ``(q, g)``.
+    mates
+        Which records are other ones of the query's person; one of them is released, each as
+        likely.
+    others
+        Which are of other people; all of them are released.
+    values
+        The attribute of each record, ``(g,)``; a record with `UNKNOWN` is left out.
+
+    Returns
+    -------
+    ``(q,)``; equal scores come in a random order. NaN where no own record has a value, or nobody
+    else's.
+    """
+    known = values != UNKNOWN
+    found = np.full(len(scores), np.nan)
+    for query, row in enumerate(scores):
+        own, rest = mates[query] & known, others[query] & known
+        if not (own.any() and rest.any()):
+            continue
+        top = row[rest].max()
+        first = values[rest & (row == top)]
+        right = (first[:, None] == values[own]).sum(axis=0)
+        alone = row[own] > top
+        tied = row[own] == top
+        found[query] = np.where(alone, 1.0, (right + tied) / (first.size + tied)).mean()
+    return found
+
+
+def guessed(guess: Codes, mates: Flags, values: Codes) -> Array:
+    """The same for a value ``(q,)`` that is named without looking at the records.
+
+    Returns
+    -------
+    ``(q,)``: the share of the person's own records that have it. NaN where none has a value.
+    """
+    own = mates & (values != UNKNOWN)
+    right = (own & (values == guess[:, None])).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(right / own.sum(axis=1), dtype=np.float64)
+
+
+def added(
+    main: Array, control: Array, *, resamples: int = 1000, seed: int = 0
+) -> tuple[float, ...]:
+    """``(main - control) / (1 - control)`` with its 95 % interval from a bootstrap over patients.
+
+    Parameters
+    ----------
+    main, control
+        Each patient's share of right answers, ``(p,)``, the same patients in the same order.
+
+    Returns
+    -------
+    Value, low, high; NaN where the control is never wrong.
+    """
+    generator = np.random.default_rng(seed)
+    patients = len(main)
+    drawn = generator.multinomial(patients, np.full(patients, 1.0 / patients), size=resamples)
+    table = np.vstack([np.ones(patients), drawn]) / patients
+    wrong = 1.0 - table @ control
+    with np.errstate(invalid="ignore", divide="ignore"):
+        figures = np.where(wrong > 1e-12, (table @ (main - control)) / wrong, np.nan)
+    if np.isnan(figures[0]):
+        return float("nan"), float("nan"), float("nan")
+    low, high = np.nanquantile(figures[1:], [0.025, 0.975])
+    return float(figures[0]), float(low), float(high)
