@@ -135,7 +135,8 @@ def test_subgroups_and_inference_are_told_with_what_is_not_decidable(record: Rec
     linked = told["sources"]["demo"]["linkages"]
     one = {"value": 0.25, "low": 0.1, "high": 0.5, "patients": 31}
     group = {"attribute": "view", "group": HOSTILE, **one}
-    linked["outer"]["adaptive"]["subgroups"] = {"groups": [group], "too_few": 3}
+    for basis in linked["outer"].values():
+        basis["subgroups"] = {"groups": [group], "too_few": 3}
     sides = dict.fromkeys(("main", "naive", "control", "added"), one) | {"records": 61}
     linked["original"]["adaptive"]["inference"]["attributes"] = [
         {"attribute": "sex", **sides, "weak": False},
