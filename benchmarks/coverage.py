@@ -18,8 +18,8 @@ Coverage (± at 95 %), and mean width over that of the estimates:
     0.95   0.975 ± 0.014  2.00  0.933 ± 0.011  1.16  0.952 ± 0.019  1.04
     0.99   0.965 ± 0.017  10.4  0.897 ± 0.013  3.38  0.919 ± 0.024  1.21
 
-The bounds are kept. Near AUC 1 with few patients the interval is far too wide, and a little short of
-what it says: some resamples are perfect there, and the logit of 1 has no end.
+The bounds are kept. Near AUC 1 with few patients the interval is far too wide, or a little short
+of what it says: some resamples are perfect there, and the logit of 1 has no end.
 """
 
 from __future__ import annotations
