@@ -76,6 +76,7 @@ def _header(parsed: Parsed, *, decode: bool = True) -> Header:
             modality=dicom_kind.modality(dataset),
             region=dicom_kind.region(dataset, witnesses),
             head=dicom_kind.head_in_view(parsed, witnesses),
+            section=dicom_kind.section(parsed),
             issuer=dicom_kind.text(dataset, "IssuerOfPatientID"),
             patient=dicom_kind.text(dataset, "PatientID"),
             study=dicom_kind.text(dataset, "StudyInstanceUID"),

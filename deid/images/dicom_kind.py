@@ -109,12 +109,31 @@ def region(dataset: Dataset, witnesses: list[str]) -> str | None:
     return None
 
 
+def section(parsed: Parsed) -> str | None:
+    """``ct`` or ``mr`` where the object is a section of a body, whatever its modality says.
+
+    By its modality, else by its class, else by what only a section has; None for a projection.
+    """
+    if (named := _named_section(parsed)) is not None:
+        return named
+    kinds = _kinds()["sections"]
+    for kind in ("mr", "ct"):  # an MR has a place and a thickness as well
+        if any(word in parsed.dataset for word in kinds[kind]["attributes"]):
+            return kind
+    return None
+
+
+def _named_section(parsed: Parsed) -> str | None:
+    kinds: dict[str, dict[str, list[str]]] = _kinds()["sections"]
+    if (named := text(parsed.dataset, "Modality").lower()) in kinds:
+        return named
+    uid = sop_class(parsed)
+    return next((kind for kind, one in kinds.items() if in_classes(uid, one["classes"])), None)
+
+
 def head_in_view(parsed: Parsed, witnesses: list[str]) -> bool:
     """Whether it is a CT or MR whose header names a head, or a part of one, anywhere."""
-    is_volume = text(parsed.dataset, "Modality").upper() in ("CT", "MR") or in_classes(
-        sop_class(parsed), _kinds()["volumes"]["classes"]
-    )
-    return is_volume and any(names_head(words) for words in witnesses)
+    return _named_section(parsed) is not None and any(names_head(words) for words in witnesses)
 
 
 def region_witnesses(parsed: Parsed) -> list[str]:

@@ -1,4 +1,4 @@
-"""Is a head in view? A look at the picture of a CT or MR, since headers lie.
+"""Is a head in view? A look at the picture of what is or may be a CT or MR, since headers lie.
 
 Physics and anatomy, no learned part: bone, soft tissue and air have their own numbers in CT, and a
 head differs from all other sections of a body in three ways, each enough by itself.
@@ -82,7 +82,7 @@ class Section:
 
 
 def shows_head(image: Image) -> bool:
-    """Whether any slice of a CT or MR shows a head or neck.
+    """Whether any slice shows a head or neck.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def shows_head(image: Image) -> bool:
     if image.header.format == "nifti":
         image = oriented(image)
     spacing = _spacing(image)
-    if image.header.modality == "mr":
+    if image.header.section == "mr":
         return not all(_is_trunk_mr(values, spacing) for values in _slices(image))
     if _is_scout(image):
         return any(_head_in_scout(values, spacing) for values in _slices(image))

@@ -56,6 +56,7 @@ def inspect(path: Path) -> Header:
         frames=slices,
         samples=header.samples,
         item_bytes=header.sample.itemsize,
+        section="ct",
         compressed=packed,
     )
 

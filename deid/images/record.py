@@ -43,6 +43,9 @@ class Header:
         ``chest``, ``eye``, ``head`` and the like, or None.
     head
         True where the header says that a head is in view (CT and MR only).
+    section
+        ``ct`` or ``mr`` where the file holds sections of a body, whatever its modality; ``ct`` for
+        every NIfTI file. None for what its header says is a projection, and where nothing does.
     issuer, patient, study, series, instance
         Identifiers as they stand in the file ("" where absent). Never to be shown.
     stack
@@ -64,6 +67,7 @@ class Header:
     modality: str | None = None
     region: str | None = None
     head: bool = False
+    section: str | None = None
     issuer: str = ""
     patient: str = ""
     study: str = ""

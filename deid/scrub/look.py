@@ -1,6 +1,6 @@
 """The first look at a unit (one file, or the files of one stack): what has to be known of the
-pixels
-before any file is written. Runs in a worker; see `deid.scrub.pool` for what a yield means."""
+pixels before any file is written. Runs in a worker; see `deid.scrub.pool` for what a yield means.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deid import images
 from deid.images.record import Image
 from deid.reasons import Withheld
+from deid.scrub.options import MODALITIES
 from deid.scrub.pool import Question
 from deid.scrub.shortage import reraise_shortage
 from deid.scrub.terms import Item, Look, Original, Terms, admit
@@ -100,10 +101,13 @@ def _decide(stack: Image, terms: Terms) -> Generator[Question, Any, Look]:
         views = images.view(replace(stack, header=replace(header, modality=modality)))[chosen]
         region_seen = region
         modality, region_seen = yield from _recognise(views, modality, terms)
+        if modality == "fundus" and header.modality is None and (header.section or is_grey(stack)):
+            # Fundus photos have colours; what has none was taken for one before, and was a CT.
+            modality, region_seen = terms.modality, None
         region = region or region_seen
     if modality is None:
         raise Withheld("modality_unknown", "give --modality if it is an X-ray, CT or fundus image")
-    if modality == "ct" or header.modality == "mr":
+    if modality == "ct" or may_be_section(stack):
         _refuse_head(stack, region)
     original = None
     if (modality, region) in terms.card.pairs:
@@ -121,6 +125,24 @@ def _recognise(
         return modality, None
     seen = yield ("classify", (squares(views, terms.card.encoder), modality))
     return seen if seen is not None else (modality, None)
+
+
+def may_be_section(stack: Image) -> bool:
+    """Whether it can be a CT or MR, whatever it is treated as: a face may be in view of those.
+
+    What a header calls a projection or a photo, and gives nothing that only sections have, is none;
+    without such a header every grey picture may be one.
+    """
+    header = stack.header
+    if header.section is not None:
+        return True
+    return header.modality not in MODALITIES and is_grey(stack)
+
+
+def is_grey(stack: Image) -> bool:
+    """Whether all channels say the same."""
+    pixels = stack.pixels
+    return pixels.ndim < 4 or bool((pixels == pixels[..., :1]).all())
 
 
 def _refuse_head(stack: Image, region: str | None) -> None:

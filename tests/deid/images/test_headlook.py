@@ -33,7 +33,7 @@ def image(
     dataset: Any = None,
 ) -> Image:
     stack = pixels if pixels.ndim == 3 else pixels[None]
-    header = Header(kind, *stack.shape[1:], len(stack), 1, 2, modality=modality)
+    header = Header(kind, *stack.shape[1:], len(stack), 1, 2, modality=modality, section=modality)
     meaning = Meaning("MONOCHROME2", 16, True)
     return Image(header, stack, meaning, Geometry(spacing), dataset=dataset)
 
