@@ -55,6 +55,11 @@ def write_text(path: Path, chunks: Iterable[str], *, mode: int = 0o600) -> None:
         stream.writelines(chunk.encode("utf-8", "surrogateescape") for chunk in chunks)
 
 
+def owner_only(path: str, flags: int) -> int:
+    """An ``opener`` for `open`: what it creates is for its owner alone, whatever the umask."""
+    return os.open(path, flags, 0o600)
+
+
 def private_folder(path: Path) -> None:
     """Create a folder that only its owner can enter."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -99,11 +99,11 @@ def _decide(stack: Image, terms: Terms) -> Generator[Question, Any, Look]:
     views: NDArray[np.float32] | None = None
     if modality is None or region is None:
         views = images.view(replace(stack, header=replace(header, modality=modality)))[chosen]
-        region_seen = region
-        modality, region_seen = yield from _recognise(views, modality, terms)
-        if modality == "fundus" and header.modality is None and (header.section or is_grey(stack)):
-            # Fundus photos have colours; what has none was taken for one before, and was a CT.
-            modality, region_seen = terms.modality, None
+        seen, region_seen = yield from _recognise(views, modality, terms)
+        # Fundus photos have colours; what had none and was taken for one was a CT.
+        colourless = header.section is not None or is_grey(stack)
+        if modality is None and not (seen == "fundus" and colourless):
+            modality = seen
         region = region or region_seen
     if modality is None:
         raise Withheld("modality_unknown", "give --modality if it is an X-ray, CT or fundus image")

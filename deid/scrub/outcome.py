@@ -255,5 +255,6 @@ def _not_tested(rows: list[dict[str, Any]], options: Options) -> list[str]:
         gaps.append("whether a reader can still make a diagnosis on what was edited")
     if options.text == "off" or options.metadata_only:
         gaps.append("text in the pixels")
-    gaps.append("handwriting, and faces outside CT and MR")
+    faces = "faces in any picture (headers alone were read)"
+    gaps.append(f"handwriting, and {faces if options.metadata_only else 'faces outside CT and MR'}")
     return gaps

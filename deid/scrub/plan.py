@@ -47,10 +47,10 @@ class Plan:
 
 
 def manifest_patients(root: Path) -> dict[str, str]:
-    """Column `patient` by column `file` of a ``manifest.csv`` at INPUT's root; empty without
-    one."""
+    """Column `patient` by column `file` of a ``manifest.csv`` at INPUT's root; empty without one,
+    and where it is a link out of INPUT."""
     path = root / "manifest.csv"
-    if not path.is_file():
+    if not (path.is_file() and path.resolve().is_relative_to(root.resolve())):
         return {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:

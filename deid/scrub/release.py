@@ -26,6 +26,7 @@ from deid.scrub.shortage import reraise_shortage
 from deid.scrub.terms import Item, Look, Terms
 from deid.tags import Cleaned, PixelFacts, Pseudonyms, clean
 from deid.text import blank
+from mami_core.files import owner_only
 
 
 @dataclass(frozen=True)
@@ -240,4 +241,5 @@ def _thumbnails(item: Item, original: Image, image: Image, terms: Terms) -> None
         frame = (images.view(one)[0] * 255).astype(np.uint8)
         picture = Picture.fromarray(frame)
         picture.thumbnail((160, 160))
-        picture.save(terms.thumbs / f"{item.n}_{name}.png")
+        with open(terms.thumbs / f"{item.n}_{name}.png", "wb", opener=owner_only) as stream:
+            picture.save(stream, "PNG")

@@ -31,6 +31,7 @@ from deid.scrub.shortage import OUT_OF, is_shortage, reraise_shortage
 from deid.scrub.terms import Item, Look, Terms, admit
 from deid.tags import Pseudonyms
 from deid.text import Finder
+from mami_core.files import owner_only
 
 #: Bytes that all jobs under way may hold together.
 BUDGET = 1536 * 1024**2
@@ -444,7 +445,8 @@ class _Run:
             raise Stopped(_FULL)
         if end.error is None:
             return (reason, "the reader died or hung on it")
-        with open(self.run_dir / "errors.log", "a", encoding="utf-8") as stream:
+        log = self.run_dir / "errors.log"
+        with open(log, "a", encoding="utf-8", opener=owner_only) as stream:
             stream.write(f"#{n}\n{end.error}\n")
         return ("verify_failed", f"internal error ({end.kind}); see errors.log")
 

@@ -265,3 +265,14 @@ def test_an_old_identifier_can_not_act_as_a_formula(pictures: Path, tmp_path: Pa
 def test_there_is_a_bound_on_workers(workers: int, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match=f"--workers {workers}: must be 256 or less"):
         scrub(pictures, tmp_path / "output", workers=workers)
+
+
+def test_a_table_that_is_a_link_out_of_input_names_nobody(
+    pictures: Path, secret: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copytree(pictures, tmp_path / "input"))
+    table = tmp_path / "elsewhere.csv"
+    table.write_text("file,patient\na/0.png,OUTSIDER\n", encoding="utf-8")
+    (source / "manifest.csv").symlink_to(table)
+    scrub(source, tmp_path / "output", key_file=secret, metadata_only=True, workers=1)
+    assert "OUTSIDER" not in (tmp_path / "output.run" / "patients.csv").read_text()

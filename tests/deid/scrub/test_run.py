@@ -92,6 +92,9 @@ def test_the_run_folder_is_private(whole: Path) -> None:
     assert stat.S_IMODE(run.stat().st_mode) == 0o700
     for name in ("report.csv", "report.html", "patients.csv", "uids.csv", "journal.jsonl"):
         assert stat.S_IMODE((run / name).stat().st_mode) == 0o600, name
+    pictures = list((run / "thumbs").iterdir())
+    assert pictures
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in pictures)
 
 
 def test_one_picture_of_a_stack_stands_for_all_that_are_alike(whole: Path) -> None:
