@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import os
 import secrets
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 #: How the names of files begin that are being written; a killed process leaves them behind.
 PART = ".new-"
@@ -53,6 +56,23 @@ def write_text(path: Path, chunks: Iterable[str], *, mode: int = 0o600) -> None:
     """
     with atomic(path, mode=mode) as stream:
         stream.writelines(chunk.encode("utf-8", "surrogateescape") for chunk in chunks)
+
+
+def write_csv(
+    path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]], *, mode: int = 0o600
+) -> None:
+    """Write a table atomically; its rows are taken one by one."""
+    write_text(path, _lines(chain([header], rows)), mode=mode)
+
+
+def _lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    for row in rows:
+        writer.writerow(row)
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
 
 
 def owner_only(path: str, flags: int) -> int:

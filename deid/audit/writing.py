@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from deid.audit.exposure import Exposed
 from deid.audit.report import pieces
 from deid.audit.trouble import AuditError
 from deid.report.tables import cell
-from mami_core.files import private_folder, write_text
+from mami_core.files import private_folder, write_csv, write_text
 
 RECORD, TABLE, PAGE, FEATURES = "audit.json", "audit.csv", "audit.html", "features"
 #: Names patients: it is written where a report is asked for, and nothing else names them.
@@ -55,7 +53,7 @@ def claim(folder: Path, released: Path | None) -> None:
         raise AuditError("--report lies inside --protected, which is to be shared; name another")
     try:
         private_folder(folder)
-        write_text(folder / TABLE, [",".join(COLUMNS) + "\n"])
+        write_csv(folder / TABLE, COLUMNS, ())
     except OSError as error:
         raise AuditError(f"--report can not be written ({error.strerror}); name another") from None
 
@@ -63,20 +61,12 @@ def claim(folder: Path, released: Path | None) -> None:
 def write(folder: Path, record: Mapping[str, Any], exposed: Sequence[Exposed]) -> None:
     """Write ``audit.json``, ``audit.csv``, ``audit.html`` and ``most_exposed.csv``."""
     write_text(folder / RECORD, [json.dumps(record, indent=1)])
-    write_text(folder / TABLE, [_csv(COLUMNS, rows(record))])
+    write_csv(folder / TABLE, COLUMNS, rows(record))
     write_text(folder / PAGE, pieces(record))
     named = [column.name for column in fields(Exposed)]
     # A patient's name may be what a spreadsheet would run.
     lines = ([cell(key, value) for key, value in asdict(one).items()] for one in exposed)
-    write_text(folder / NAMES, [_csv(named, lines)])
-
-
-def _csv(columns: Sequence[str], table: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(table)
-    return text.getvalue()
+    write_csv(folder / NAMES, named, lines)
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from deid.match.found import COPY, MATCH, NEAR_COPY, NEAREST, Found
 from deid.match.run import Matching
 from deid.match.trouble import MatchError
-from mami_core.files import private_folder, write_text
+from mami_core.files import private_folder, write_csv, write_text
 
 TABLE, RECORD, LEFT_OUT, FEATURES = "matches.csv", "match.json", "left_out.csv", "features"
 
@@ -40,7 +38,7 @@ def claim(folder: Path) -> None:
     """
     try:
         private_folder(folder)
-        write_text(folder / TABLE, [_csv([COLUMNS])])
+        write_csv(folder / TABLE, COLUMNS, ())
     except OSError as error:
         raise MatchError(f"--report can not be written ({error.strerror}); name another") from None
 
@@ -53,14 +51,14 @@ def write(folder: Path, matching: Matching) -> None:
     pairs = sorted(
         matching.found, key=lambda one: (_ORDER.index(one.found_as), -one.similarity, one.left.name)
     )
-    write_text(folder / TABLE, [_csv([COLUMNS, *(_row(pair) for pair in pairs)])])
+    write_csv(folder / TABLE, COLUMNS, map(_row, pairs))
     write_text(folder / RECORD, [json.dumps(matching.record, indent=1)])
     rows = [
         (letter, name, why)
         for letter, one in zip("ab", matching.left_out, strict=False)
         for name, why in one
     ]
-    write_text(folder / LEFT_OUT, [_csv([("set", "file", "why"), *rows])])
+    write_csv(folder / LEFT_OUT, ("set", "file", "why"), rows)
 
 
 def _row(pair: Found) -> Sequence[Any]:
@@ -76,9 +74,3 @@ def _row(pair: Found) -> Sequence[Any]:
         "" if pair.probability is None else f"{pair.probability:.6f}",
         "" if pair.rate is None else f"{pair.rate:.3g}",
     )
-
-
-def _csv(rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -6,15 +6,13 @@ and a row is always one line.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deid.report.words import FIGURES, number, visible
-from mami_core.files import write_text
+from mami_core import files
 
 #: Columns of the report (DESIGN section 9) and `detail`; others that rows have follow.
 COLUMNS = (
@@ -72,24 +70,14 @@ def write_csv(path: Path, rows: Rows) -> None:
     Control characters in names are written out (``\\n``) and text that begins like a formula
     gets an apostrophe: see the JSON lines for the exact value.
     """
-    write_text(path, _csv_lines(rows))
-
-
-def _csv_lines(rows: Rows) -> Iterator[str]:
     names = columns(rows)
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
-    for values in (names, *([cell(name, row.get(name)) for name in names] for row in rows)):
-        writer.writerow(values)
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
+    files.write_csv(path, names, ([cell(name, row.get(name)) for name in names] for row in rows))
 
 
 def write_jsonl(path: Path, rows: Rows) -> None:
     """Write the report as JSON lines, atomically, mode 0600; any file name survives exactly."""
     names = columns(rows)
-    write_text(
+    files.write_text(
         path,
         (json.dumps({name: plain(name, row.get(name)) for name in names}) + "\n" for row in rows),
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ from deid.scrub import folders
 from deid.scrub.journal import Journal
 from deid.scrub.options import Options
 from deid.scrub.plan import Plan
-from mami_core.files import write_text
+from mami_core.files import write_csv
 
 if TYPE_CHECKING:
     from deid.scrub.models import Models
@@ -125,14 +123,6 @@ def _row(n: int, found: Found, entry: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in COLUMNS}
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def _manifest(output: Path, journal: Journal) -> None:
     """``manifest.csv`` under OUTPUT: it may be shared, so pseudonyms only, and no times."""
     header = folders.COLUMNS
@@ -148,7 +138,7 @@ def _manifest(output: Path, journal: Journal) -> None:
         for entry in journal.entries.values()
         if entry["output"]
     )
-    write_text(output / folders.MANIFEST, [_csv(header, rows)], mode=0o666)
+    write_csv(output / folders.MANIFEST, header, rows, mode=0o666)
 
 
 def _mapping(run: Path, rows: list[dict[str, Any]], journal: Journal, planned: Plan) -> None:
@@ -164,9 +154,9 @@ def _mapping(run: Path, rows: list[dict[str, Any]], journal: Journal, planned: P
     pairs = ("id_old", "id_new")
     for name, table in (("patients", planned.identities), ("uids", sorted(uids.items()))):
         harmless = [(_harmless(old), new) for old, new in table]
-        write_text(run / f"{name}.csv", [_csv(pairs, harmless)])
+        write_csv(run / f"{name}.csv", pairs, harmless)
     files = [(row["n"], row["input"], row["output"]) for row in rows]
-    write_text(run / "files.csv", [_csv(("n", "input", "output"), files)])
+    write_csv(run / "files.csv", ("n", "input", "output"), files)
 
 
 def _harmless(old: str) -> str:
