@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deid.audit.attackers.registry import Attacker
 from deid.audit.figures import Scores, score
 from deid.audit.linkages import ORIGINAL, PROTECTED, SECOND, Linkage
-from deid.audit.matching import Matcher, Training, closed_form
+from deid.audit.matching import Effort, Matcher, Training, closed_form
 from deid.audit.trials import Plan, Trial
 from mami_core.data import Record
 
@@ -35,6 +35,8 @@ class Bench:
         Features of the tested images, a row a record.
     own
         Features of the attacker's own images, which it has edited under its own keys.
+    effort
+        Of attackers that learn by gradient.
     """
 
     records: Sequence[Record]
@@ -42,6 +44,7 @@ class Bench:
     attackers: Mapping[str, Attacker]
     seen: Features
     own: Features
+    effort: Effort = field(default_factory=Effort)
     _fits: dict[tuple[str, int, tuple[str, str]], Matcher] = field(default_factory=dict)
 
     def tried(self, name: str, linkage: Linkage, *, adaptive: bool) -> list[Scores]:
@@ -73,6 +76,12 @@ class Bench:
                 folds.append(found)
         return folds
 
+    def told(self, name: str, linkage: Linkage, *, adaptive: bool) -> list[Mapping[str, Any]]:
+        """What the fits of one attacker that were made for `tried` say of themselves."""
+        roles = linkage.roles if adaptive else (ORIGINAL, ORIGINAL)
+        fits = [self._fits.get((name, number, roles)) for number in range(len(self.plan.trials))]
+        return [fit.told for fit in fits if fit is not None and fit.told]
+
     def same_for_everybody(self) -> bool:
         """Whether a release shows everybody the same picture, as far as any attacker sees."""
         shares = [
@@ -90,7 +99,7 @@ class Bench:
         if (name, number, roles) not in self._fits:
             turned = self._fits.get((name, number, roles[::-1]))
             self._fits[name, number, roles] = (
-                Matcher(turned.of_gallery, turned.of_queries)
+                turned.turned
                 if turned is not None
                 else self._learnt(name, self.plan.trials[number], roles)
             )
@@ -102,7 +111,7 @@ class Bench:
         (original,) = self._draws(name, ORIGINAL, (ORIGINAL, ORIGINAL), rows)
         own = [self.records[index] for index in rows]
         fit = attacker.fit or closed_form
-        return fit(Training(query, gallery, original, roles, own, attacker.depths))
+        return fit(Training(query, gallery, original, roles, own, attacker.depths, self.effort))
 
     def _draws(
         self, name: str, form: str, roles: tuple[str, str], rows: NDArray[np.intp]

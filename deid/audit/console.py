@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from deid.audit.bar import fits
 from deid.audit.power import verdict
 from deid.audit.words import first_sentence, headline, last_line
 
@@ -87,6 +88,8 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {count} of {source['images']} images: {reason}."
     if "power" in source:
         yield f"{name}: {verdict(source['power'])}."
+    for line in fits(source):
+        yield f"{name}: {line}."
     if source["taught_the_bundled"]:
         yield (
             f"{name}: {source['taught_the_bundled']} of the tested people taught the bundled "

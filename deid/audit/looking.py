@@ -43,10 +43,14 @@ def look(
             squares = {
                 size: _squares(changed, size) for size in {one.size for one in attackers.values()}
             }
+            found: dict[str, NDArray[Any]] = {}
             for name, attacker in attackers.items():
-                parts[name, form].append(attacker.embed(squares[attacker.size]))
+                eyes = attacker.eyes or name
+                if eyes not in found:
+                    found[eyes] = attacker.embed(squares[attacker.size])
+                parts[name, form].append(found[eyes])
         told(len(held))
-    return {key: np.concatenate(found) for key, found in parts.items()}
+    return {key: np.concatenate(part) for key, part in parts.items()}
 
 
 def unchanged(row: int, picture: Picture) -> Picture:

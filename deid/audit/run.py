@@ -22,6 +22,7 @@ from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
 from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
+from deid.audit.matching import Effort
 from deid.audit.pairing import Release
 from deid.audit.power import PLANTS, verdicts
 from deid.audit.release import built, is_donor
@@ -57,6 +58,8 @@ class Options:
     remover: str | None = None
     strength: float = 1.0
     control: bool = False
+    restarts: int = 1
+    budget: float = Effort.minutes
 
 
 def audit(
@@ -88,7 +91,8 @@ def audit(
     least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
     everybody), and ``linkages``: by name, by `FIXED` or `ADAPTIVE`, ``attackers`` (see
     `deid.audit.figures.figures`; ``fewer`` than on originals are found, see
-    `deid.audit.figures.difference`) and ``largest``.
+    `deid.audit.figures.difference`; ``fits`` by gradient, see
+    `deid.audit.gradient.learnt`) and ``largest``.
 
     Raises
     ------
@@ -185,7 +189,8 @@ def _audited(
     seen, own = source.seen({LOOK: thumbnails(), **attackers}, learning, forms, told)
     plan, copies = _without_doubles(plan, source.data.records, seen[LOOK, ORIGINAL])
     tested = [source.data.records[index] for index in plan.tested]
-    bench = Bench(source.data.records, plan, attackers, seen, own)
+    effort = Effort(options.restarts, options.budget, options.seed)
+    bench = Bench(source.data.records, plan, attackers, seen, own, effort)
     linkages = {
         linkage.name: {basis: _linked(bench, linkage, basis, options) for basis in bases}
         for linkage in asked
@@ -287,6 +292,9 @@ def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dic
             before = bench.tried(name, LINKAGES[ORIGINAL], adaptive=False)
             people = min(fold.size for fold in (*before, *folds))
             said[name]["fewer"] = difference(before, folds, people, seed=options.seed)
+    for name in found:
+        if fits := bench.told(name, linkage, adaptive=basis == ADAPTIVE):
+            said[name]["fits"] = fits
     return {"attackers": said, "largest": _largest(found, options) if found else None}
 
 

@@ -6,7 +6,17 @@ Listing them imports no network; building one does.
 
 from __future__ import annotations
 
-from deid.audit.attackers import findings, judge, mami, outline, pixels, texture, undo, whiten
+from deid.audit.attackers import (
+    findings,
+    judge,
+    mami,
+    outline,
+    pixels,
+    texture,
+    trained,
+    undo,
+    whiten,
+)
 from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry, named
 
 __all__ = [
@@ -20,6 +30,7 @@ __all__ = [
     "outline",
     "pixels",
     "texture",
+    "trained",
     "undo",
     "whiten",
 ]

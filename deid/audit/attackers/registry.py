@@ -38,6 +38,9 @@ class Attacker:
     weights
         What it sees by, where that did not come with the toolkit: a digest, by which features that
         were kept are told from those of other weights.
+    eyes
+        Name of the attacker that sees just what it sees; empty where none does. A picture is looked
+        at once for both.
     """
 
     embed: Look
@@ -46,6 +49,7 @@ class Attacker:
     adapts: bool = True
     depths: tuple[int, ...] = ()
     weights: str = ""
+    eyes: str = ""
 
     def seen(self, features: NDArray[np.floating], *, learnt: bool) -> NDArray[np.floating]:
         """The columns of ``(n, d)`` that it matches by."""
