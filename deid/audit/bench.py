@@ -87,9 +87,18 @@ class Bench:
         shares = [
             self._spread(name, PROTECTED) / max(self._spread(name, ORIGINAL), 1e-12)
             for name in self.attackers
-            if (name, PROTECTED) in self.seen
+            if (name, PROTECTED) in self.seen and self.attackers[name].reads is None
         ]
         return bool(shares) and max(shares) < SAME
+
+    def blank(self) -> list[str]:
+        """Attackers who read the same of every image."""
+        return [
+            name
+            for name, one in self.attackers.items()
+            if one.reads is not None
+            and not np.ptp(self.seen[name, ORIGINAL][self.plan.tested], axis=0).any()
+        ]
 
     def _spread(self, name: str, form: str) -> float:
         rows = self.seen[name, form][self.plan.tested].astype(np.float64)

@@ -80,7 +80,7 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}: {_fewer(source, found)}."
     if found.get("control") is not None:
         yield (
-            f"{name}: findings and outline alone find {100 * found['control']:.1f} of 100; "
+            f"{name}: header, findings and outline alone find {100 * found['control']:.1f} of 100; "
             f"the images add {100 * (found['added'] or 0.0):.1f} of the other 100."
         )
     for reason, count in source["excluded"].items():

@@ -40,13 +40,14 @@ def look(
         pictures = [(row, dataset.picture(row)) for row in held]
         for form, change in forms.items():
             changed = [change(row, picture) for row, picture in pictures]
-            squares = {
-                size: _squares(changed, size) for size in {one.size for one in attackers.values()}
-            }
+            sizes = {one.size for one in attackers.values() if one.reads is None}
+            squares = {size: _squares(changed, size) for size in sizes}
             found: dict[str, NDArray[Any]] = {}
             for name, attacker in attackers.items():
                 eyes = attacker.eyes or name
-                if eyes not in found:
+                if attacker.reads is not None:
+                    found[eyes] = attacker.reads([dataset.records[row] for row in held], changed)
+                elif eyes not in found:
                     found[eyes] = attacker.embed(squares[attacker.size])
                 parts[name, form].append(found[eyes])
         told(len(held))

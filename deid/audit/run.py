@@ -191,6 +191,9 @@ def _audited(
     tested = [source.data.records[index] for index in plan.tested]
     effort = Effort(options.restarts, options.budget, options.seed)
     bench = Bench(source.data.records, plan, attackers, seen, own, effort)
+    for name in bench.blank():
+        absent[name] = "it reads the same of every image"
+    bench.attackers = {name: one for name, one in attackers.items() if name not in absent}
     linkages = {
         linkage.name: {basis: _linked(bench, linkage, basis, options) for basis in bases}
         for linkage in asked

@@ -101,7 +101,8 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
             gaps.append(f"reversal of the edit (--adaptive --attacker {REVERSES})")
         if "pooled" not in linkages:
             gaps.append("galleries that mix originals with protected images (--linkage pooled)")
-    gaps.append("what headers and kept attributes give away")
+    if "header" not in record["options"]["attackers"]:
+        gaps.append("what headers and kept attributes give away (--attacker header)")
     gaps.append("an attacker who pools several images of the query's person")
     return gaps
 

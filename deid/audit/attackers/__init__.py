@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from deid.audit.attackers import (
     findings,
+    header,
     judge,
     mami,
     outline,
@@ -24,6 +25,7 @@ __all__ = [
     "Attacker",
     "Entry",
     "findings",
+    "header",
     "judge",
     "mami",
     "named",
