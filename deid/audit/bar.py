@@ -6,17 +6,22 @@ finds says nothing for the edit.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
 def fits(source: Mapping[str, Any]) -> Iterator[str]:
-    """Of each gradient-trained attacker and linkage, in words, which of the two went to work."""
+    """Of each gradient-trained attacker, in words, which of the two went to work, and where."""
+    where: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for linkage, linked in source["linkages"].items():
         for basis, found in linked.items():
             for attacker, figures in found["attackers"].items():
                 if "fits" in figures:
-                    yield f"{attacker} ({linkage}, {basis}): {_said(figures['fits'])}"
+                    roles = f"{linkage}, {basis}" if basis == "adaptive" else "learnt on originals"
+                    where[attacker, _said(figures["fits"])][roles] = None
+    for (attacker, said), roles_of in where.items():
+        yield f"{attacker} ({'; '.join(roles_of)}): {said}"
 
 
 def _said(told: list[Mapping[str, Any]]) -> str:

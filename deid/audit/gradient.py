@@ -129,7 +129,8 @@ def learnt(training: Training, recipe: Recipe) -> Matcher:
     -------
     A matcher whose ``told`` has ``kept`` (`CLOSED_FORM` or `GRADIENT`), what is found of left-out
     patients among `AMONG` people by ``closed_form`` and by ``gradient``, ``patients`` (how many
-    these are), ``reached`` (whether the gradient's is no less), ``restarts`` (as many as were
+    these are), ``reached`` (whether the gradient's
+    is not less by more than chance), ``restarts`` (as many as were
     made), ``steps`` of the best, and whether the budget ``cut`` it short.
     """
     ends = time.monotonic() + 60.0 * training.effort.minutes
@@ -145,16 +146,17 @@ def learnt(training: Training, recipe: Recipe) -> Matcher:
         training, recipe, {part: forms.without(part) for part in names}, measure, ends
     )
     gain = np.array([best.found[person] - bar[person] for person in bar])
+    # What differs by as much tells nothing: left out are few.
+    chance = float(gain.std(ddof=1)) / np.sqrt(len(gain))
     said = {
         "closed_form": float(np.mean(list(bar.values()))),
         "gradient": best.value,
         "patients": len(bar),
-        "reached": bool(gain.mean() >= 0.0),
+        "reached": bool(gain.mean() >= -chance),
         **told,
     }
     start = _canonical(whole, training.roles)
-    # A gain within chance of the patients who were left out is none.
-    if recipe.falls_back and gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
+    if recipe.falls_back and gain.mean() <= chance:
         return Matcher(linear(start.query), linear(start.gallery), said | {"kept": CLOSED_FORM})
     fitting = _Fitting(recipe, training, forms.without(), best.restart, len(names))
     fitting.go_on(best.stop * recipe.every)
