@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deid.audit.bar import fits
+from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.words import first_sentence, headline, last_line
 
@@ -88,6 +89,8 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {count} of {source['images']} images: {reason}."
     if "power" in source:
         yield f"{name}: {verdict(source['power'])}."
+    if "curve" in source:
+        yield f"{name}: {curve_in_words(source['curve'])}."
     for line in fits(source):
         yield f"{name}: {line}."
     if source["taught_the_bundled"]:

@@ -24,6 +24,7 @@ from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
 from deid.audit.matching import Effort
 from deid.audit.pairing import Release
+from deid.audit.patients_curve import patients_curve, strongest
 from deid.audit.power import PLANTS, verdicts
 from deid.audit.release import built, is_donor
 from deid.audit.removers import REMOVERS, called
@@ -89,9 +90,10 @@ def audit(
     ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``images``, ``people``,
     ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many people at
     least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
-    everybody), and ``linkages``: by name, by `FIXED` or `ADAPTIVE`, ``attackers`` (see
-    `deid.audit.figures.figures`; ``fewer`` than on originals are found, see
-    `deid.audit.figures.difference`; ``fits`` by gradient, see
+    everybody), ``curve`` of the adaptive attacker that finds most (see
+    `deid.audit.patients_curve.patients_curve`), and ``linkages``: by name, by `FIXED` or
+    `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals are
+    found, see `deid.audit.figures.difference`; ``fits`` by gradient, see
     `deid.audit.gradient.learnt`) and ``largest``.
 
     Raises
@@ -127,7 +129,10 @@ def audit(
             _of(release.protected, name) if release is not None else None,
         )
         telling = partial(told, f"looking at {name}")
-        sources[name] = _audited(source, ready, missing, options, telling)
+        sources[name], bench = _audited(source, ready, missing, options, telling)
+        if best := strongest(sources[name]["linkages"]):
+            (linkage,) = source.linkages(best[:1])
+            sources[name]["curve"] = patients_curve(bench, best[1], linkage, seed=options.seed)
         if options.control:
             sources[name]["power"] = _power(source, ready, sources[name], options, told)
     record = {
@@ -172,7 +177,7 @@ def _audited(
     missing: Mapping[str, str],
     options: Options,
     told: Callable[[int, int], None],
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Bench]:
     plan = source.plan
     learners = {name for name, one in attackers.items() if one.fit is not None}
     absent = dict(missing)
@@ -199,7 +204,7 @@ def _audited(
         for linkage in asked
     }
     patients = _mated(tested)
-    return {
+    said = {
         "kind": "|".join(sorted({record.kind for record in tested})),
         "images": len(tested) + copies,
         "people": len({record.person for record in tested}),
@@ -221,6 +226,7 @@ def _audited(
         "useless": bench.same_for_everybody(),
         "linkages": linkages,
     }
+    return said, bench
 
 
 def _learns_by(source: Source, *, adaptive: bool) -> str:
@@ -273,7 +279,7 @@ def _power(
         instead = replace(source, remover=built(entry, parameter, source.data), release=None)
         only = replace(options, linkages=("outer", "inner"), strength=1.0)
         telling = partial(told, f"control '{plant}'")
-        planted[plant] = _audited(instead, attackers, {}, only, telling)["linkages"]
+        planted[plant] = _audited(instead, attackers, {}, only, telling)[0]["linkages"]
     own = audited["linkages"]
     if "original" not in own or ADAPTIVE not in own["original"]:
         return {}

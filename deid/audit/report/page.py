@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deid.audit.linkages import LINKAGES, ORIGINAL
+from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
 from deid.audit.words import OVERSTATES, first_sentence, headline, last_line, sentence
@@ -57,6 +58,9 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
             name: sentence(sources[name], name, one)
             for name, one in found.items()
             if "value" in one
+        },
+        curves={
+            name: curve_in_words(one["curve"]) for name, one in sources.items() if "curve" in one
         },
         verdicts={name: verdict(one["power"]) for name, one in sources.items() if "power" in one},
         sections={name: list(_sections(record, name)) for name in sources},
