@@ -70,6 +70,8 @@ class Siamese(nn.Module):
         nn.init.zeros_(self.layer.bias)
         self.strength = nn.Parameter(torch.zeros(NUMBERS))
         self.bias = nn.Parameter(torch.tensor(4.0))
+        # Draws of its own: nobody else's change what it learns.
+        self._random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
 
     def embed(self, rows: Tensor, side: int) -> Tensor:
         """Rows to codes ``(n, NUMBERS * LEVELS)``, all of one length.
@@ -87,7 +89,7 @@ class Siamese(nn.Module):
         """Binary cross-entropy, as many pairs of one person as of two."""
         asked, held = self._numbers(query), self._numbers(gallery)
         count = len(query)
-        shift = int(torch.randint(1, max(len(gallery), 2), ()))
+        shift = int(torch.randint(1, max(len(gallery), 2), (), generator=self._random))
         other = (torch.arange(count) + shift) % len(gallery)
         two = ~same[torch.arange(count), other]
         mated = self._logit(asked, held[:count])

@@ -272,18 +272,30 @@ def _power(
     options: Options,
     told: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
-    """The same attackers against planted removers (see `deid.audit.power`)."""
+    """The same attackers against planted removers (see `deid.audit.power`).
+
+    Those who look at no picture are not tried: no edit is anything to them.
+    """
+    looking = {name: one for name, one in attackers.items() if one.reads is None}
     planted = {}
     for plant in PLANTS:
         entry, parameter = called(plant)
         instead = replace(source, remover=built(entry, parameter, source.data), release=None)
         only = replace(options, linkages=("outer", "inner"), strength=1.0)
         telling = partial(told, f"control '{plant}'")
-        planted[plant] = _audited(instead, attackers, {}, only, telling)[0]["linkages"]
-    own = audited["linkages"]
-    if "original" not in own or ADAPTIVE not in own["original"]:
+        planted[plant] = _audited(instead, looking, {}, only, telling)[0]["linkages"]
+    own = audited["linkages"].get("original", {})
+    if ADAPTIVE not in own:
         return {}
-    return verdicts(own, planted)
+    of_those = {
+        basis: {
+            "attackers": {
+                name: found["attackers"][name] for name in looking if name in found["attackers"]
+            }
+        }
+        for basis, found in own.items()
+    }
+    return verdicts({"original": of_those}, planted)
 
 
 def _linked(bench: Bench, linkage: Linkage, basis: str, options: Options) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from deid.audit import Options, audit
 from deid.audit.attackers.header import attributes
-from deid.audit.words import last_line
+from deid.audit.words import first_sentence, last_line
 from mami_core.data import Record, open_dataset
 
 People = Callable[..., Path]
@@ -30,8 +30,8 @@ def told(folder: Path, change: Callable[[int, dict[str, str]], dict[str, str]]) 
 
 
 def run(folder: Path, **options: object) -> dict[str, Any]:
-    names = ("pixels", "header")
-    return audit(open_dataset(folder), Options(attackers=names, **options))  # type: ignore[arg-type]
+    asked: dict[str, Any] = {"attackers": ("pixels", "header")} | options
+    return audit(open_dataset(folder), Options(**asked))
 
 
 def test_age_and_sex_find_people_whose_pictures_say_nothing(people: People) -> None:
@@ -83,3 +83,16 @@ def test_a_size_is_that_of_the_copy_and_an_unknown_age_is_no_age() -> None:
     rows = attributes([record, record], [small, large])
     assert rows[:, :2].tolist() == [[3, 4], [4, 5]]
     assert rows[0, 2:].sum() == 2
+
+
+def test_it_can_not_pass_the_power_control_nor_set_its_bar(people: People) -> None:
+    """It breaks every plant, for it never looks at what a plant changes."""
+    folder = people(val=32, train=20, noise=1e6)
+    told(folder, lambda person, _: {"age": str(5 + 10 * (person % 8))})
+    record = run(folder, remover="blur:8", adaptive=True, control=True)
+    assert record["sources"]["demo"]["power"] == {}
+    record = run(
+        folder, attackers=("outline", "header"), remover="blur:8", adaptive=True, control=True
+    )
+    assert set(record["sources"]["demo"]["power"]) == {"outline"}
+    assert "too weak to tell" in first_sentence(record)
