@@ -63,11 +63,11 @@ def whiten(
     centred *= scale
     chosen = np.random.default_rng(0).permutation(len(centred))[:MOST_FOR_PCA]
     _, _, components = np.linalg.svd(centred[chosen], full_matrices=False)
+    axes = components[:size]
+    inverse_root = _inverse_root(_within(centred @ axes.T, persons, len(axes)), shrink, size)
     # With fewer images than components the rest of the map is zero.
-    axes = np.zeros((size, rows.shape[1]))
-    axes[: min(size, len(components))] = components[:size]
-    inverse_root = _inverse_root(_within(centred @ axes.T, persons, size), shrink)
-    weight = (inverse_root @ axes) * scale
+    weight = np.zeros((size, rows.shape[1]))
+    weight[: len(axes)] = (inverse_root @ axes) * scale
     middle = means.mean(axis=0)
     if len(names) > 1:
         weight = _without(weight, means - middle)
@@ -103,10 +103,10 @@ def _within(rows: Array, persons: Sequence[tuple[str, str]], size: int) -> Array
     return total / people if people else np.eye(size)
 
 
-def _inverse_root(covariance: Array, shrink: float) -> Array:
-    size = len(covariance)
+def _inverse_root(covariance: Array, shrink: float, size: int) -> Array:
+    """`size` is over how many components the mean eigenvalue is; those beyond have none."""
     level = np.trace(covariance) / size
     values, vectors = np.linalg.eigh(
-        (1.0 - shrink) * covariance + shrink * max(level, 1e-12) * np.eye(size)
+        (1.0 - shrink) * covariance + shrink * max(level, 1e-12) * np.eye(len(covariance))
     )
     return (vectors * values**-0.5) @ vectors.T

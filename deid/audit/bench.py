@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deid.audit.attackers.registry import Attacker
 from deid.audit.figures import Scores, score
 from deid.audit.linkages import ORIGINAL, PROTECTED, SECOND, Linkage
-from deid.audit.matching import Matcher, Training, closed_form
+from deid.audit.matching import Effort, Matcher, Training, closed_form
 from deid.audit.trials import Plan, Trial
 from mami_core.data import Record
 
@@ -35,6 +35,8 @@ class Bench:
         Features of the tested images, a row a record.
     own
         Features of the attacker's own images, which it has edited under its own keys.
+    effort
+        Of attackers that learn by gradient.
     """
 
     records: Sequence[Record]
@@ -42,6 +44,7 @@ class Bench:
     attackers: Mapping[str, Attacker]
     seen: Features
     own: Features
+    effort: Effort = field(default_factory=Effort)
     _fits: dict[tuple[str, int, tuple[str, str]], Matcher] = field(default_factory=dict)
 
     def tried(self, name: str, linkage: Linkage, *, adaptive: bool) -> list[Scores]:
@@ -74,14 +77,29 @@ class Bench:
             )
             yield trial.tested, matcher.of_queries(query), matcher.of_gallery(gallery)
 
+    def told(self, name: str, linkage: Linkage, *, adaptive: bool) -> list[Mapping[str, Any]]:
+        """What the fits of one attacker that were made for `tried` say of themselves."""
+        roles = linkage.roles if adaptive else (ORIGINAL, ORIGINAL)
+        fits = [self._fits.get((name, number, roles)) for number in range(len(self.plan.trials))]
+        return [fit.told for fit in fits if fit is not None and fit.told]
+
     def same_for_everybody(self) -> bool:
         """Whether a release shows everybody the same picture, as far as any attacker sees."""
         shares = [
             self._spread(name, PROTECTED) / max(self._spread(name, ORIGINAL), 1e-12)
             for name in self.attackers
-            if (name, PROTECTED) in self.seen
+            if (name, PROTECTED) in self.seen and self.attackers[name].reads is None
         ]
         return bool(shares) and max(shares) < SAME
+
+    def blank(self) -> list[str]:
+        """Attackers who read the same of every image."""
+        return [
+            name
+            for name, one in self.attackers.items()
+            if one.reads is not None
+            and not np.ptp(self.seen[name, ORIGINAL][self.plan.tested], axis=0).any()
+        ]
 
     def _spread(self, name: str, form: str) -> float:
         rows = self.seen[name, form][self.plan.tested].astype(np.float64)
@@ -91,7 +109,7 @@ class Bench:
         if (name, number, roles) not in self._fits:
             turned = self._fits.get((name, number, roles[::-1]))
             self._fits[name, number, roles] = (
-                Matcher(turned.of_gallery, turned.of_queries)
+                turned.turned
                 if turned is not None
                 else self._learnt(name, self.plan.trials[number], roles)
             )
@@ -103,7 +121,7 @@ class Bench:
         (original,) = self._draws(name, ORIGINAL, (ORIGINAL, ORIGINAL), rows)
         own = [self.records[index] for index in rows]
         fit = attacker.fit or closed_form
-        return fit(Training(query, gallery, original, roles, own, attacker.depths))
+        return fit(Training(query, gallery, original, roles, own, attacker.depths, self.effort))
 
     def _draws(
         self, name: str, form: str, roles: tuple[str, str], rows: NDArray[np.intp]

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from deid.audit.bar import fits
+from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.words import first_sentence, headline, inferences, last_line
 
@@ -79,7 +81,7 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}: {_fewer(source, found)}."
     if found.get("control") is not None:
         yield (
-            f"{name}: findings and outline alone find {100 * found['control']:.1f} of 100; "
+            f"{name}: header, findings and outline alone find {100 * found['control']:.1f} of 100; "
             f"the images add {100 * (found['added'] or 0.0):.1f} of the other 100."
         )
     if inferred := inferences(source):
@@ -89,6 +91,10 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {count} of {source['images']} images: {reason}."
     if "power" in source:
         yield f"{name}: {verdict(source['power'])}."
+    if "curve" in source:
+        yield f"{name}: {curve_in_words(source['curve'])}."
+    for line in fits(source):
+        yield f"{name}: {line}."
     if source["taught_the_bundled"]:
         yield (
             f"{name}: {source['taught_the_bundled']} of the tested people taught the bundled "

@@ -37,7 +37,7 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
         raise AuditError(f"the report's folder can not be made ({error.strerror})") from None
 
     sums = (bundled() / SUMS).read_text()
-    stamp = f"{name} {attacker.weights} {deid.__version__} {sums}".encode()
+    stamp = f"{attacker.eyes or name} {attacker.weights} {deid.__version__} {sums}".encode()
 
     def embed(pictures: NDArray[np.uint8]) -> NDArray[Any]:
         digest = hashlib.sha256(stamp + str(pictures.shape).encode())

@@ -40,13 +40,18 @@ def look(
         pictures = [(row, dataset.picture(row)) for row in held]
         for form, change in forms.items():
             changed = [change(row, picture) for row, picture in pictures]
-            squares = {
-                size: _squares(changed, size) for size in {one.size for one in attackers.values()}
-            }
+            sizes = {one.size for one in attackers.values() if one.reads is None}
+            squares = {size: _squares(changed, size) for size in sizes}
+            found: dict[str, NDArray[Any]] = {}
             for name, attacker in attackers.items():
-                parts[name, form].append(attacker.embed(squares[attacker.size]))
+                eyes = attacker.eyes or name
+                if attacker.reads is not None:
+                    found[eyes] = attacker.reads([dataset.records[row] for row in held], changed)
+                elif eyes not in found:
+                    found[eyes] = attacker.embed(squares[attacker.size])
+                parts[name, form].append(found[eyes])
         told(len(held))
-    return {key: np.concatenate(found) for key, found in parts.items()}
+    return {key: np.concatenate(part) for key, part in parts.items()}
 
 
 def unchanged(row: int, picture: Picture) -> Picture:

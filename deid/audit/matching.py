@@ -8,8 +8,8 @@ where the two are compared, and whitened by the within-patient covariance.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,23 @@ PARTS = 5
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How long an attacker that learns by gradient may try.
+
+    Attributes
+    ----------
+    restarts
+        Seeds that are tried; its own patients say which is taken.
+    minutes
+        That one fit may take. Steps end it where they are done before.
+    """
+
+    restarts: int = 1
+    minutes: float = 5.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Training:
     """Features of the attacker's own images, in the roles in which it will be tested.
 
@@ -49,6 +66,8 @@ class Training:
     depths
         Widths of the parts that the features consist of, which are scaled one by one; one part
         where there is none.
+    effort
+        For those who learn by gradient.
     """
 
     query: Sequence[Array]
@@ -57,6 +76,22 @@ class Training:
     roles: tuple[str, str]
     records: Sequence[Record]
     depths: tuple[int, ...] = ()
+    effort: Effort = field(default_factory=Effort)
+
+    @property
+    def parts(self) -> NDArray[np.intp]:
+        """Part of each image's patient, ``(n,)`` (see `part_of`)."""
+        return np.array([part_of(record) for record in self.records], dtype=np.intp)
+
+    def of(self, rows: NDArray[np.intp]) -> Training:
+        """What these images alone teach."""
+        return replace(
+            self,
+            query=[draw[rows] for draw in self.query],
+            gallery=[draw[rows] for draw in self.gallery],
+            original=self.original[rows],
+            records=[self.records[row] for row in rows],
+        )
 
     @property
     def protected(self) -> list[Array]:
@@ -76,10 +111,22 @@ def unmapped(features: NDArray[np.floating]) -> Array:
 
 @dataclass(frozen=True)
 class Matcher:
-    """What makes embeddings of the features of either role."""
+    """What makes embeddings of the features of either role.
+
+    Attributes
+    ----------
+    told
+        What a fit by gradient says of itself (see `deid.audit.gradient.learnt`); empty elsewhere.
+    """
 
     of_queries: Map = unmapped
     of_gallery: Map = unmapped
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def turned(self) -> Matcher:
+        """The same for those who are searched in place of those who search."""
+        return replace(self, of_queries=self.of_gallery, of_gallery=self.of_queries)
 
 
 #: Learns a matcher.
@@ -91,33 +138,62 @@ def linear(weight: Array) -> Map:
     return lambda features: centred(features) @ weight
 
 
+@dataclass(frozen=True)
+class Weights:
+    """The closed form's linear maps ``(d, e)`` of centred features.
+
+    Attributes
+    ----------
+    penalty
+        Of the ridge map; None where there is none.
+    """
+
+    query: Array
+    gallery: Array
+    penalty: float | None = None
+
+
 def closed_form(training: Training) -> Matcher:
-    """Fit the closed form in the roles of `training`.
+    """Fit the closed form in the roles of `training` (see `weights`)."""
+    found = weights(training)
+    return Matcher(linear(found.query), linear(found.gallery))
+
+
+def weights(training: Training, penalty: float | None = None) -> Weights:
+    """The maps of the closed form in the roles of `training`.
 
     Original against original, and protected against protected of another release: whitening alone.
     Protected against original, either way round: a ridge map from protected to original features,
     then the originals' whitening. Of several maps, that which finds most of the attacker's own
     patients in parts that it was not fitted on.
+
+    Parameters
+    ----------
+    penalty
+        Of the ridge map, where it is known.
     """
     query = [centred(draw) for draw in training.query]
     gallery = [centred(draw) for draw in training.gallery]
     records, depths = list(training.records), training.depths
     query_protected, gallery_protected = (role != ORIGINAL for role in training.roles)
     if training.roles[0] == training.roles[1]:
-        one = linear(yardsticks.closed_form(query[0], records, depths).T)
-        return Matcher(one, one)
+        one = yardsticks.closed_form(query[0], records, depths).T
+        return Weights(one, one)
     if query_protected and gallery_protected:
         both = np.vstack([query[0], gallery[0]])
-        one = linear(yardsticks.closed_form(both, records * 2, depths).T)
-        return Matcher(one, one)
+        one = yardsticks.closed_form(both, records * 2, depths).T
+        return Weights(one, one)
     protected, (original, *_) = (query, gallery) if query_protected else (gallery, query)
-    weight = yardsticks.closed_form(original, records, depths).T
+    straight = yardsticks.closed_form(original, records, depths).T
     features, targets = np.vstack(protected), np.vstack([original] * len(protected))
-    penalty = max(
-        RIDGES, key=lambda one: _finds(features, targets, original @ weight, weight, records, one)
-    )
-    through, straight = linear(ridge(features, targets, penalty) @ weight), linear(weight)
-    return Matcher(through, straight) if query_protected else Matcher(straight, through)
+    if penalty is None:
+        known = original @ straight
+        penalty = max(
+            RIDGES, key=lambda one: _finds(features, targets, known, straight, records, one)
+        )
+    through = ridge(features, targets, penalty) @ straight
+    pair = (through, straight) if query_protected else (straight, through)
+    return Weights(*pair, penalty)
 
 
 def _finds(

@@ -24,7 +24,9 @@ from deid.audit.figures import Scores, by_patient, difference, figures, found_fi
 from deid.audit.inference import inference, speaks_of
 from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
+from deid.audit.matching import Effort
 from deid.audit.pairing import Release
+from deid.audit.patients_curve import patients_curve, strongest
 from deid.audit.power import PLANTS, verdicts
 from deid.audit.release import built, is_donor
 from deid.audit.removers import REMOVERS, called
@@ -60,6 +62,8 @@ class Options:
     remover: str | None = None
     strength: float = 1.0
     control: bool = False
+    restarts: int = 1
+    budget: float = Effort.minutes
 
 
 def audit(
@@ -92,9 +96,11 @@ def audit(
     ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``images``, ``people``,
     ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many people at
     least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
-    everybody), and ``linkages``: by name, by `FIXED` or `ADAPTIVE`, ``attackers`` (see
-    `deid.audit.figures.figures`; ``fewer`` than on originals are found, see
-    `deid.audit.figures.difference`), ``largest``, and of that attacker ``subgroups`` (see
+    everybody), ``curve`` of the adaptive attacker that finds most (see
+    `deid.audit.patients_curve.patients_curve`), and ``linkages``: by name, by `FIXED` or
+    `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals are
+    found, see `deid.audit.figures.difference`; ``fits`` by gradient, see
+    `deid.audit.gradient.learnt`), ``largest``, and of that attacker ``subgroups`` (see
     `deid.audit.exposure.subgroups`) and, where the attacker holds the query, ``inference`` (see
     `deid.audit.inference.inference`).
 
@@ -131,7 +137,10 @@ def audit(
             _of(release.protected, name) if release is not None else None,
         )
         telling = partial(told, f"looking at {name}")
-        sources[name] = _audited(source, ready, missing, options, telling, name_exposed)
+        sources[name], bench = _audited(source, ready, missing, options, telling, name_exposed)
+        if best := strongest(sources[name]["linkages"]):
+            (linkage,) = source.linkages(best[:1])
+            sources[name]["curve"] = patients_curve(bench, best[1], linkage, seed=options.seed)
         if options.control:
             sources[name]["power"] = _power(source, ready, sources[name], options, told)
     record = {
@@ -177,7 +186,7 @@ def _audited(
     options: Options,
     told: Callable[[int, int], None],
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Bench]:
     plan = source.plan
     learners = {name for name, one in attackers.items() if one.fit is not None}
     absent = dict(missing)
@@ -194,7 +203,11 @@ def _audited(
     seen, own = source.seen({LOOK: thumbnails(), **attackers}, learning, forms, told)
     plan, copies = _without_doubles(plan, source.data.records, seen[LOOK, ORIGINAL])
     tested = [source.data.records[index] for index in plan.tested]
-    bench = Bench(source.data.records, plan, attackers, seen, own)
+    effort = Effort(options.restarts, options.budget, options.seed)
+    bench = Bench(source.data.records, plan, attackers, seen, own, effort)
+    for name in bench.blank():
+        absent[name] = "it reads the same of every image"
+    bench.attackers = {name: one for name, one in attackers.items() if name not in absent}
     linkages = {
         linkage.name: {
             basis: _linked(bench, linkage, basis, options, name_exposed) for basis in bases
@@ -202,7 +215,7 @@ def _audited(
         for linkage in asked
     }
     patients = mated(tested)
-    return {
+    said = {
         "kind": "|".join(sorted({record.kind for record in tested})),
         "images": len(tested) + copies,
         "people": len({record.person for record in tested}),
@@ -224,6 +237,7 @@ def _audited(
         "useless": bench.same_for_everybody(),
         "linkages": linkages,
     }
+    return said, bench
 
 
 def _learns_by(source: Source, *, adaptive: bool) -> str:
@@ -260,18 +274,30 @@ def _power(
     options: Options,
     told: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
-    """The same attackers against planted removers (see `deid.audit.power`)."""
+    """The same attackers against planted removers (see `deid.audit.power`).
+
+    Those who look at no picture are not tried: no edit is anything to them.
+    """
+    looking = {name: one for name, one in attackers.items() if one.reads is None}
     planted = {}
     for plant in PLANTS:
         entry, parameter = called(plant)
         instead = replace(source, remover=built(entry, parameter, source.data), release=None)
         only = replace(options, linkages=("outer", "inner"), strength=1.0)
         telling = partial(told, f"control '{plant}'")
-        planted[plant] = _audited(instead, attackers, {}, only, telling)["linkages"]
-    own = audited["linkages"]
-    if "original" not in own or ADAPTIVE not in own["original"]:
+        planted[plant] = _audited(instead, looking, {}, only, telling)[0]["linkages"]
+    own = audited["linkages"].get("original", {})
+    if ADAPTIVE not in own:
         return {}
-    return verdicts(own, planted)
+    of_those = {
+        basis: {
+            "attackers": {
+                name: found["attackers"][name] for name in looking if name in found["attackers"]
+            }
+        }
+        for basis, found in own.items()
+    }
+    return verdicts({"original": of_those}, planted)
 
 
 def _linked(
@@ -295,6 +321,9 @@ def _linked(
             before = bench.tried(name, LINKAGES[ORIGINAL], adaptive=False)
             people = min(fold.size for fold in (*before, *folds))
             said[name]["fewer"] = difference(before, folds, people, seed=options.seed)
+    for name in found:
+        if fits := bench.told(name, linkage, adaptive=basis == ADAPTIVE):
+            said[name]["fits"] = fits
     first = _largest(found, options) if found else None
     linked: dict[str, Any] = {"attackers": said, "largest": first}
     if first and "value" in first:

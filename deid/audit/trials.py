@@ -87,12 +87,12 @@ def plan(source: Dataset, split: str, taken: Callable[[Record], bool] = nobody) 
         for number in range(PARTS)
         if (part == number).any()
     )
-    several = min((_with_several([records[i] for i in t.own]) for t in trials), default=0)
-    if several < FEWEST:
+    fewest = min((several([records[i] for i in t.own]) for t in trials), default=0)
+    if fewest < FEWEST:
         return Plan(
             tested,
             (),
-            f"{several} people with several images could teach it, and it takes {FEWEST}",
+            f"{fewest} people with several images could teach it, and it takes {FEWEST}",
         )
     return Plan(tested, trials, f"cross-fitted over {len(trials)} parts of the tested patients")
 
@@ -102,6 +102,7 @@ def rows_where(chosen: Sequence[bool]) -> NDArray[np.intp]:
     return np.flatnonzero(np.array(chosen, dtype=bool))
 
 
-def _with_several(records: Sequence[Record]) -> int:
+def several(records: Sequence[Record]) -> int:
+    """People with several images, whose names are sure."""
     sure = Counter(records[index].person for index in usable(records))
     return sum(count > 1 for count in sure.values())

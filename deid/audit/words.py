@@ -103,7 +103,8 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
             gaps.append("galleries that mix originals with protected images (--linkage pooled)")
     if inferred := _inference(record):
         gaps.append(inferred)
-    gaps.append("what headers and kept attributes give away")
+    if "header" not in record["options"]["attackers"]:
+        gaps.append("what headers and kept attributes give away (--attacker header)")
     gaps.append("an attacker who pools several images of the query's person")
     return gaps
 

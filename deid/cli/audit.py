@@ -44,6 +44,15 @@ def audit(
         bool,
         typer.Option("--control", help="Try the attackers on planted removers as well (slow)."),
     ] = False,
+    restarts: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Seeds that one who learns by gradient tries: 3 to screen, 10 to claim."
+        ),
+    ] = 1,
+    budget: Annotated[
+        float, typer.Option(min=0.0, metavar="MINUTES", help="That one fit by gradient may take.")
+    ] = 5.0,
     linkage: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,6 +103,8 @@ def audit(
         remover=remover,
         strength=strength,
         control=control,
+        restarts=restarts,
+        budget=budget,
     )
     try:
         images = open_dataset(dataset, root)

@@ -6,7 +6,19 @@ Listing them imports no network; building one does.
 
 from __future__ import annotations
 
-from deid.audit.attackers import findings, judge, mami, outline, pixels, texture, undo, whiten
+from deid.audit.attackers import (
+    findings,
+    header,
+    judge,
+    mami,
+    outline,
+    pixels,
+    siamese,
+    texture,
+    trained,
+    undo,
+    whiten,
+)
 from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry, named
 
 __all__ = [
@@ -14,12 +26,15 @@ __all__ = [
     "Attacker",
     "Entry",
     "findings",
+    "header",
     "judge",
     "mami",
     "named",
     "outline",
     "pixels",
+    "siamese",
     "texture",
+    "trained",
     "undo",
     "whiten",
 ]

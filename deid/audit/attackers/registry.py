@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.audit.trouble import AuditError
+from mami_core.data import Record
 
 if TYPE_CHECKING:
     from deid.audit.matching import Fit
 
 #: Pictures ``(n, 3, size, size)`` uint8 -> features ``(n, d)``.
 Look = Callable[[NDArray[np.uint8]], NDArray[Any]]
+#: Rows of the table and their pictures at full size -> features ``(n, d)``.
+Read = Callable[[Sequence[Record], Sequence[NDArray[np.float32]]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,12 @@ class Attacker:
     weights
         What it sees by, where that did not come with the toolkit: a digest, by which features that
         were kept are told from those of other weights.
+    eyes
+        Name of the attacker that sees just what it sees; empty where none does. A picture is looked
+        at once for both.
+    reads
+        What it reads beside the picture; where this is given it looks at no picture, and `embed` is
+        never asked.
     """
 
     embed: Look
@@ -46,6 +55,8 @@ class Attacker:
     adapts: bool = True
     depths: tuple[int, ...] = ()
     weights: str = ""
+    eyes: str = ""
+    reads: Read | None = None
 
     def seen(self, features: NDArray[np.floating], *, learnt: bool) -> NDArray[np.floating]:
         """The columns of ``(n, d)`` that it matches by."""

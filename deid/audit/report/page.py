@@ -8,6 +8,7 @@ from typing import Any
 
 from deid.audit.exposure import FEWEST
 from deid.audit.linkages import LINKAGES, ORIGINAL
+from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
 from deid.audit.words import OVERSTATES, first_sentence, headline, inferences, last_line, sentence
@@ -58,6 +59,9 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
             name: sentence(sources[name], name, one)
             for name, one in found.items()
             if "value" in one
+        },
+        curves={
+            name: curve_in_words(one["curve"]) for name, one in sources.items() if "curve" in one
         },
         verdicts={name: verdict(one["power"]) for name, one in sources.items() if "power" in one},
         subgroups={name: _subgroups(sources[name], one) for name, one in found.items()},
