@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize, softplus
+from torch.nn.functional import cross_entropy, normalize
+
+from mami_core.models.verifier import NUMBERS, Verifier
 
 #: Of InfoNCE.
 TEMPERATURE = 0.1
-#: Of the Siamese head: numbers of an image (Packhaeuser et al.), and steps of each in a code.
-NUMBERS, LEVELS = 128, 32
-#: What the sum over its numbers is divided by, so that unequal images begin near no decision.
-SCALE = 4.0
 
 
 class Residual(nn.Module):
@@ -47,12 +45,10 @@ class Residual(nn.Module):
 
 
 class Siamese(nn.Module):
-    """A row through one layer and a sigmoid; a pair by the absolute difference and one layer more.
+    """A row through one layer, and the verifier of Packhaeuser et al. on what that gives.
 
-    Packhaeuser et al. (Scientific Reports 2022), who train a ResNet-50 under it. Both roles go
-    through the same layer, after the closed form has carried either to one space. His last layer is
-    free in sign; here a difference never speaks for one person, so that the score of a pair falls
-    with a distance, a weighted L1, and can be searched by.
+    He trains a ResNet-50 under it. Both roles go through the same layer, after the closed form has
+    carried either to one space.
 
     Parameters
     ----------
@@ -68,36 +64,15 @@ class Siamese(nn.Module):
         # Rows have length one: their numbers would hardly leave the middle of the sigmoid.
         nn.init.normal_(self.layer.weight, std=1.0)
         nn.init.zeros_(self.layer.bias)
-        self.strength = nn.Parameter(torch.zeros(NUMBERS))
-        self.bias = nn.Parameter(torch.tensor(4.0))
+        self.verifier = Verifier()
         # Draws of its own: nobody else's change what it learns.
         self._random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
 
     def embed(self, rows: Tensor, side: int) -> Tensor:
-        """Rows to codes ``(n, NUMBERS * LEVELS)``, all of one length.
-
-        A number is written as a thermometer, +1 for each level below it and -1 for each above:
-        two of them differ in as many places as the numbers lie apart. The cosine of two codes is
-        thus one less twice the mean distance, in steps of ``1 / LEVELS``.
-        """
-        levels = (torch.arange(LEVELS) + 0.5) / LEVELS
-        marks = torch.where(self._numbers(rows)[:, :, None] > levels, 1.0, -1.0)
-        weighed = marks * softplus(self.strength).sqrt()[:, None]
-        return weighed.flatten(1)
+        """Rows to codes (see `Verifier.code`)."""
+        return self.verifier.code(self.layer(rows))
 
     def loss(self, query: Tensor, gallery: Tensor, same: Tensor) -> Tensor:
-        """Binary cross-entropy, as many pairs of one person as of two."""
-        asked, held = self._numbers(query), self._numbers(gallery)
-        count = len(query)
+        """See `Verifier.loss`; who is compared with whom is drawn."""
         shift = int(torch.randint(1, max(len(gallery), 2), (), generator=self._random))
-        other = (torch.arange(count) + shift) % len(gallery)
-        two = ~same[torch.arange(count), other]
-        mated = self._logit(asked, held[:count])
-        apart = self._logit(asked[two], held[other[two]])
-        return softplus(-mated).mean() + (softplus(apart).sum() / max(int(two.sum()), 1))
-
-    def _numbers(self, rows: Tensor) -> Tensor:
-        return torch.sigmoid(self.layer(rows))
-
-    def _logit(self, one: Tensor, other: Tensor) -> Tensor:
-        return self.bias - (one - other).abs() @ softplus(self.strength) / SCALE
+        return self.verifier.loss(self.layer(query), self.layer(gallery), same, shift)

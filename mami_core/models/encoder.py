@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mami_core.models.compa import Factors, ModalityContext, ParameterNet
+from mami_core.models.verifier import NUMBERS, Verifier
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -41,6 +42,9 @@ class Config:
         One of `mami_core.models.compa.CONTEXTS`.
     clip
         Whether class token, first norm and activation are CLIP's, whose weights then fit.
+    verifier
+        Whether images are compared as Packhaeuser et al. do, by `Verifier`, in place of the cosine
+        of their features; there are `mami_core.models.verifier.NUMBERS` of these then.
     mean, std
         What the trunk was trained with.
     """
@@ -58,6 +62,7 @@ class Config:
     updates: tuple[str, ...] = ("qkv", "fc1")
     context: str = "codebook"
     clip: bool = False
+    verifier: bool = False
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
     classes: tuple[str, ...] = ("xray/chest", "fundus/eye", "ct/chest", "ct/head")
@@ -91,7 +96,7 @@ class Identity:
     Attributes
     ----------
     identity
-        ``(B, D)``, the mean of `tokens`; compare by cosine.
+        ``(B, D)``, the mean of `tokens`, or the verifier's code of it; compare by cosine.
     tokens
         ``(B, N, D)``, one a patch.
     modality
@@ -160,7 +165,8 @@ class MaMI(nn.Module):
     Raises
     ------
     ValueError
-        A layer that there is not, or groups that do not divide the widths.
+        A layer that there is not, groups that do not divide the widths, or a verifier of another
+        number of features.
     """
 
     mean: Tensor
@@ -195,6 +201,11 @@ class MaMI(nn.Module):
         self.norm = nn.LayerNorm(w)
         self.head = nn.Linear(sum(self.depths), config.features)
         self.modality_head = nn.Linear(w, len(config.classes))
+        self.verifier: Verifier | None = None
+        if config.verifier:
+            if config.features != NUMBERS:
+                raise ValueError(f"a verifier compares {NUMBERS} features")
+            self.verifier = Verifier()
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
 
@@ -238,7 +249,12 @@ class MaMI(nn.Module):
             grid = torch.cat([_on_one_grid(maps), grid], dim=2)
         # The mean over patches commutes with the linear map.
         tokens = self.head(grid)
-        return Identity(tokens.mean(dim=1), tokens, modality, weights, grid.mean(dim=1))
+        identity = self.compared(tokens.mean(dim=1))
+        return Identity(identity, tokens, modality, weights, grid.mean(dim=1))
+
+    def compared(self, features: Tensor) -> Tensor:
+        """What is compared by cosine of the mean of tokens ``(B, D)``."""
+        return features if self.verifier is None else self.verifier.code(features)
 
 
 def _on_one_grid(maps: list[Tensor]) -> Tensor:

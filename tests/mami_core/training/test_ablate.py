@@ -31,7 +31,10 @@ def test_the_tables_are_the_papers() -> None:
         for row in table.rows:
             assert len(row.paper) == len(table.columns)
             assert all(isnan(value) or 50.0 < value < 100.0 for value in row.paper)
-    base = found[5].rows[0]
+    packhaeuser, base = found[5].rows[:2]
+    config, recipe = packhaeuser.applied(Config(), Recipe())
+    assert config.verifier
+    assert recipe.identity == "verify"
     config, recipe = base.applied(Config(), Recipe())
     assert config.updates == ()
     assert recipe.alignment is None

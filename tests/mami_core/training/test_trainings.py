@@ -16,6 +16,7 @@ from mami_core.data import Dataset, Record
 from mami_core.models.encoder import SIZES, Config, MaMI
 from mami_core.models.mfm import MedicalConfig
 from mami_core.models.remover import RemoverConfig
+from mami_core.models.verifier import LEVELS, NUMBERS
 from mami_core.training import LOG, TrainingError, train_mami, train_mfm, train_unet
 from mami_core.training.mami import GUIDES, EncoderTask, rules
 from mami_core.training.mfm import MedicalTask, learnable, platt, table, utility_zero
@@ -158,6 +159,31 @@ def test_every_switch_of_compa_trains(
     # M itself is its context where there is no codebook.
     unused = ("bases", "probabilities") if config.context == "free" else ()
     assert {name.split(".")[2] for name in dead} == set(unused)
+
+
+def test_packhaeusers_verifier_trains_and_is_what_images_are_compared_by(
+    data: Dataset, tiny: Config, tmp_path: Path
+) -> None:
+    config = replace(tiny, updates=(), features=NUMBERS, verifier=True)
+    how = Recipe(
+        people=4,
+        init="none",
+        identity="verify",
+        triplet=0.0,
+        modality=0.0,
+        alignment=None,
+        closed_form=False,
+    )
+    path = train_mami([data], tmp_path, recipe=how, config=config, steps=30, device="cpu")
+    logged = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    losses = [line["verify"] for line in logged]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    model = load(path).model
+    with torch.no_grad():
+        seen = model(torch.rand(3, 3, 64, 64))
+    assert seen.identity.shape == (3, NUMBERS * LEVELS)
+    with pytest.raises(TrainingError, match="verifier"):
+        train_mami([data], tmp_path / "other", recipe=how, config=tiny, steps=1)
 
 
 def test_the_papers_own_configuration_builds_trains_a_step_and_embeds(
