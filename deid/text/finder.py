@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import pairwise
@@ -14,12 +15,18 @@ from numpy.typing import NDArray
 from deid.text.box import Box, blocks, union
 from deid.text.ocr import Detector, Line, Reader, model_path
 from deid.text.render import renderings
+from deid.text.slant import Slant
 
 #: Strings of 8 pixels are found when they are enlarged two or three times. A picture is enlarged to
 #: at most `_ENLARGED` pixels on its longer side, and searched at most at `_LONGEST`, which bounds
 #: the time that one image can take.
 _ENLARGED = 1536
 _LONGEST = 2048
+#: The detector knows no letters larger than about a quarter of the picture. They are looked for
+#: where the picture is this much smaller, if they are higher than this part of it, since the first
+#: search has the others; the reader has to agree, as it has on whatever is large.
+_COARSE = 4
+_COARSE_HEIGHT = 8
 #: A string counts as legible with this many letters or digits at this mean score.
 _CHARACTERS = 3
 _SCORE = 0.6
@@ -83,9 +90,12 @@ class Finder:
         rows, columns = picture.shape[:2]
         seen = renderings(picture)
         lines = [
-            line for line in self._lines(seen) if not line.large or self._reads(seen, line.box)
+            line
+            for line in [*self._lines(seen), *self._large_lines(seen)]
+            if not line.large or self._reads(seen, _place(line))
         ]
-        found = []
+        found = self._slanted(seen, lines)
+        lines = [line for line in lines if line.slant is None]
         for block in blocks(line.box for line in lines):
             own = [line for line in lines if block.join(line.box) == block]
             if not any(self._is_text(seen, line) for line in own):
@@ -96,8 +106,9 @@ class Finder:
                 block = block.grow(2 * height, 2 * height)
             elif any(self._reads(seen, word) for word in words):
                 block = block.grow(height, 0)
-            found.append(block.clip(rows, columns))
-        return union(box for box in found if box is not None)
+            found.append(block)
+        inside = (box.clip(rows, columns) for box in found)
+        return union(box for box in inside if box is not None)
 
     def suspects(self, picture: NDArray[Any]) -> bool:
         """Whether the detector thinks of text, however much it doubts it."""
@@ -112,11 +123,32 @@ class Finder:
         scale = _scale(max(views[0].shape[:2]))
         return (line for view in views for line in self._detector(view, scale))
 
-    def _reads(self, views: list[NDArray[np.uint8]], box: Box) -> bool:
-        return any(_is_string(text, score) for text, score in self._read(views, box))
+    def _large_lines(self, views: list[NDArray[np.uint8]]) -> Iterator[Line]:
+        size = views[0].shape[:2]
+        scale = _scale(max(size)) / _COARSE
+        return (
+            replace(line, large=True)
+            for view in views
+            for line in self._detector(view, scale)
+            if line.height > min(size) / _COARSE_HEIGHT
+        )
 
-    def _read(self, views: list[NDArray[np.uint8]], box: Box) -> Iterator[tuple[str, float]]:
-        return (self._reader(view, box) for view in views)
+    def _slanted(self, views: list[NDArray[np.uint8]], lines: list[Line]) -> list[Box]:
+        """Boxes along the lines that stand at an angle; their next letter may be hidden too."""
+        return [
+            tile
+            for line in lines
+            if line.slant is not None and self._is_text(views, line)
+            for tile in line.slant.grow(line.slant.height, 0).tiles()
+        ]
+
+    def _reads(self, views: list[NDArray[np.uint8]], place: Box | Slant) -> bool:
+        return any(_is_string(text, score) for text, score in self._read(views, place))
+
+    def _read(
+        self, views: list[NDArray[np.uint8]], place: Box | Slant
+    ) -> Iterator[tuple[str, float]]:
+        return (self._reader(view, place) for view in views)
 
     def _is_text(self, views: list[NDArray[np.uint8]], line: Line) -> bool:
         if line.mean >= _SURE and line.peak >= _SURE_PEAK:
@@ -125,7 +157,7 @@ class Finder:
         return line.peak >= _DOUBTED and any(
             _is_string(text, score)
             or (letter and score >= _LETTER_SCORE and any(map(str.isalnum, text)))
-            for text, score in self._read(views, line.box)
+            for text, score in self._read(views, _place(line))
         )
 
     def _has_number(self, views: list[NDArray[np.uint8]], lines: list[Box]) -> bool:
@@ -134,6 +166,10 @@ class Finder:
             for line in lines
             for text, _ in self._read(views, line)
         )
+
+
+def _place(line: Line) -> Box | Slant:
+    return line.box if line.slant is None else line.slant
 
 
 def _is_string(text: str, score: float) -> bool:

@@ -6,7 +6,7 @@ boxes of low score, on which `deid.text.finder` decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.text.box import Box
+from deid.text.slant import Slant
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -33,6 +34,8 @@ _HIGH_PEAK = 0.95
 #: How far a box is grown around the detector's shrunken kernel (DBNet's unclip ratio).
 _UNCLIP = 1.6
 _STRIDE = 32
+#: A line stands at an angle when the upright box around it is this much larger than it.
+_SLANTED = 2.0
 #: Width of the frame of known text that is searched along with each picture.
 _FRAME = 64
 _LINE_HEIGHT = 48
@@ -79,7 +82,9 @@ class Line:
     Attributes
     ----------
     box
-        Where it stands, in pixels of the picture.
+        The upright box around it, in pixels of the picture.
+    slant
+        Where it stands if it is at an angle, so that it fills little of its box; else None.
     mean, peak
         The detector's mean and largest probability (0..1) over the line's kernel.
     large
@@ -87,9 +92,15 @@ class Line:
     """
 
     box: Box
+    slant: Slant | None
     mean: float
     peak: float
     large: bool
+
+    @property
+    def height(self) -> float:
+        """How high its letters are at most, in pixels of the picture."""
+        return min(self.box.width, self.box.height) if self.slant is None else self.slant.height
 
 
 class Detector:
@@ -155,7 +166,9 @@ def _lines(
         x, y, width, height = (int(value) for value in stats[label, :4])
         if min(width, height) < 3:
             continue
-        grow = width * height * _UNCLIP / (2 * (width + height))
+        part = np.s_[y : y + height, x : x + width]
+        inside = labels[part] == label
+        grow = _unclip(width, height)
         box = Box(
             int(np.floor((x - grow) * fx)),
             int(np.floor((y - grow) * fy)),
@@ -164,15 +177,37 @@ def _lines(
         ).clip(rows, columns)
         if box is None:
             continue
-        part = np.s_[y : y + height, x : x + width]
-        kernel = probability[part][labels[part] == label]
-        large = min(box.width, box.height) > largest
-        lines.append(Line(box, float(kernel.mean()), float(kernel.max()), large))
-        if large and level < _HIGH_LEVEL:
+        slant = _slant(inside, (x, y), (fx, fy))
+        if slant is not None:
+            box = slant.box.clip(rows, columns) or box
+        kernel = probability[part][inside]
+        line = Line(box, slant, float(kernel.mean()), float(kernel.max()), large=False)
+        line = replace(line, large=line.height > largest)
+        lines.append(line)
+        if line.large and level < _HIGH_LEVEL:
             body = np.where(labels == label, probability, 0)
             parts = _lines(body, rows, columns, _HIGH_LEVEL)
             lines += [part for part in parts if part.peak >= _HIGH_PEAK]
     return lines
+
+
+def _unclip(width: float, height: float) -> float:
+    return width * height * _UNCLIP / (2 * (width + height))
+
+
+def _slant(
+    inside: NDArray[np.bool_], corner: tuple[int, int], scale: tuple[float, float]
+) -> Slant | None:
+    """The line around a kernel at an angle, None where an upright box does."""
+    outlines, _ = cv2.findContours(
+        inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    points = (np.concatenate(outlines)[:, 0] + np.add(corner, 0.5)) * scale
+    slant = Slant.around(points.astype(np.float32)).grow(*np.divide(scale, 2))
+    if slant.box.width * slant.box.height < _SLANTED * slant.length * slant.height:
+        return None
+    grow = _unclip(slant.length, slant.height)
+    return slant.grow(grow, grow)
 
 
 class Reader:
@@ -184,13 +219,23 @@ class Reader:
         table = self._session.get_modelmeta().custom_metadata_map["character"].splitlines()
         self._characters = ["", *table, " "]
 
-    def __call__(self, picture: NDArray[np.uint8], box: Box) -> tuple[str, float]:
-        """The string in the box and its mean score (0..1)."""
-        crop = _colour(picture[box.y0 : box.y1, box.x0 : box.x1])
-        if crop.shape[0] >= 1.5 * crop.shape[1]:
+    def __call__(self, picture: NDArray[np.uint8], place: Box | Slant) -> tuple[str, float]:
+        """The string in a place and its mean score (0..1)."""
+        if isinstance(place, Slant):
+            crop = place.crop(picture)
+        else:
+            crop = picture[place.y0 : place.y1, place.x0 : place.x1]
+        upright = isinstance(place, Box) and crop.shape[0] < 1.5 * crop.shape[1]
+        if crop.shape[0] > crop.shape[1] and not upright:
             crop = np.rot90(crop)
         width = max(1, round(_LINE_HEIGHT * crop.shape[1] / crop.shape[0]))
-        line = cv2.resize(np.ascontiguousarray(crop), (width, _LINE_HEIGHT))
+        line = cv2.resize(np.ascontiguousarray(_colour(crop)), (width, _LINE_HEIGHT))
+        # What stands at an angle may as well be upside down.
+        views = [line] if upright else [line, line[::-1, ::-1]]
+        return max(map(self._read, views), key=lambda read: read[1])
+
+    def _read(self, line: NDArray[np.uint8]) -> tuple[str, float]:
+        width = line.shape[1]
         canvas = np.zeros((1, 3, _LINE_HEIGHT, max(width, _LINE_WIDTH)), np.float32)
         canvas[..., :width] = _network_input(line)
         scores = np.asarray(self._session.run(None, {self._input: canvas})[0])[0]
