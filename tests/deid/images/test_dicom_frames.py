@@ -221,6 +221,75 @@ def test_jpeg_2000_comments_go_from_both_headers(make_dicom, syntax: str) -> Non
     np.testing.assert_array_equal(decoded(make_dicom, full, syntax, 16), picture(16))
 
 
+def j2k_segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">HH", marker, len(body) + 2) + body
+
+
+@pytest.mark.parametrize(
+    "marker", [0xFF54, 0xFF55, 0xFF57, 0xFF58, 0xFF59, 0xFF5A, 0xFF63, 0xFF64, 0xFF6F, 0xFF7F]
+)
+@pytest.mark.parametrize("tile", [False, True])
+def test_jpeg_2000_segments_that_no_decoder_needs_go(make_dicom, marker: int, tile: bool) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    room, at = j2k_segment(marker, WORDS), plain.index(b"\xff\x90\x00\x0a")
+    if not tile:
+        assert dicom_j2k.strip(plain[:at] + room + plain[at:]) == plain
+        return
+    (length,) = struct.unpack_from(">I", plain, at + 6)
+    start = plain[at : at + 6] + struct.pack(">I", length + len(room)) + plain[at + 10 : at + 12]
+    assert dicom_j2k.strip(plain[:at] + start + room + plain[at + 12 :]) == plain
+
+
+@pytest.mark.parametrize(
+    ("marker", "body"),
+    [
+        (0xFF60, WORDS),
+        (0xFF61, WORDS),
+        (0xFF74, WORDS),
+        (0xFF52, b"\0" * 10),
+        (0xFF53, b"\0\0\5" + WORDS),
+        (0xFF5D, b"\0\x40" + WORDS),
+        (0xFF5E, b"\0\0\0" + WORDS),
+        (0xFF5F, WORDS),
+        (0xFF50, WORDS),
+    ],
+)
+def test_jpeg_2000_segments_with_room_of_which_decoding_may_hang_are_refused(
+    make_dicom, marker: int, body: bytes
+) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    at = plain.index(b"\xff\x90\x00\x0a")
+    with pytest.raises(ValueError, match="header"):
+        dicom_j2k.strip(plain[:at] + j2k_segment(marker, body) + plain[at:])
+
+
+def test_jpeg_2000_step_sizes_are_cut_to_those_that_there_are(make_dicom) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    at = plain.index(b"\xff\x5c")
+    (length,) = struct.unpack_from(">H", plain, at + 2)
+    body = plain[at + 4 : at + 2 + length]
+    full = plain[:at] + j2k_segment(0xFF5C, body + WORDS) + plain[at + 2 + length :]
+    assert dicom_j2k.strip(full) == plain
+    # The three lowest bits of a step size without mantissa say nothing.
+    body = body[:1] + bytes(step | 5 for step in body[1:])
+    full = plain[:at] + j2k_segment(0xFF5C, body) + plain[at + 2 + length :]
+    assert dicom_j2k.strip(full) == plain
+
+
+def test_jpeg_2000_tiles_are_no_larger_than_the_image(make_dicom) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    at = plain.index(b"\xff\x51")
+    full = plain[: at + 22] + WORDS[:8] + plain[at + 30 :]
+    assert dicom_j2k.strip(full) == plain
+    np.testing.assert_array_equal(decoded(make_dicom, full, JPEG2000Lossless, 16), picture(16))
+
+
+def test_what_stands_between_jpeg_2000_tile_parts_is_refused(make_dicom) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    with pytest.raises(ValueError, match="between"):
+        dicom_j2k.strip(plain[:-2] + WORDS + plain[-2:])
+
+
 def test_jpeg_2000_boxes_go(make_dicom) -> None:
     plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless))
     boxes = [b"jP  \r\n\x87\n", b"xml " + WORDS, b"uuid" + bytes(16) + WORDS]
