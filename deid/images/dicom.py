@@ -16,7 +16,7 @@ from deid.images import dicom_facts, dicom_kind
 from deid.images.dicom_facts import Format
 from deid.images.dicom_lut import plain, view
 from deid.images.dicom_parse import Parsed, parse_file, parse_stream, quiet, read_file
-from deid.images.dicom_pixels import check_decodable, decode
+from deid.images.dicom_pixels import can_clean, check_decodable, decode
 from deid.images.dicom_write import (
     with_native_pixels,
     with_pixels_as_encoded,
@@ -43,7 +43,7 @@ def inspect(path: Path, *, decode: bool = True) -> Header:
     ----------
     decode
         False where the pixels are to stay as encoded: then a file that no decoder reads is as good
-        as any, and its size is given as 0.
+        as any whose pixel data this program can clean, and its size is given as 0.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _header(parsed: Parsed, *, decode: bool = True) -> Header:
         try:
             layout: Format | None = check_decodable(parsed)
         except Withheld as withheld:
-            if decode or withheld.reason != "undecodable":
+            if decode or withheld.reason != "undecodable" or not can_clean(parsed):
                 raise
             layout = None
         stack, order = dicom_facts.stack_place(dataset, layout) if layout else (None, 0.0)
@@ -154,7 +154,7 @@ def encode(image: Image, *, edited: bool, dataset: FileDataset | None = None) ->
     if dataset is None:
         raise ValueError("a DICOM image is written with its cleaned data set")
     if not image.pixels.size:
-        return write(with_pixels_unread(dataset, image))
+        return write(with_pixels_unread(dataset))
     if not edited:
         return write(with_pixels_as_encoded(dataset, image))
     if not supports_edit(image):

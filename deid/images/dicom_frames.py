@@ -78,29 +78,63 @@ def check_sizes(frames: list[bytes], syntax: UID, layout: Format) -> None:
             raise Withheld("undecodable", "a frame is larger than the header says")
 
 
+def can_clean(syntax: UID) -> bool:
+    """Whether `clean` knows how frames of this transfer syntax are built."""
+    return syntax == RLELossless or str(syntax) in _STRIPS
+
+
 def clean(frames: list[bytes], syntax: UID, layout: Format) -> list[bytes]:
-    """The frames without comments, application segments, boxes and trailing bytes.
+    """The frames without comments, application segments, boxes and all else that is no picture.
+
+    Of run lengths, bits beyond BitsStored are emptied too (of signed values, filled with the sign),
+    unless the sign stands in another byte: see `spare_bits_stay`.
 
     Raises
     ------
     Withheld
-        ``undecodable`` where a frame is not what its transfer syntax says, or where this program
-        does not know how the syntax is built.
+        ``undecodable`` where a frame cannot be followed to its end as what its transfer syntax
+        says, or where this program does not know how the syntax is built.
     """
     strip = _STRIPS.get(str(syntax))
     if syntax == RLELossless:
         segments = layout.samples * layout.item_bytes
         plane = layout.rows * layout.columns
+        values = _stored(layout) * layout.samples
 
         def strip(frame: bytes) -> bytes:
-            return dicom_rle.strip(frame, plane, segments)
+            return dicom_rle.strip(frame, plane, segments, values)
 
     if strip is None:
         raise Withheld("undecodable", "a transfer syntax whose comments this program cannot find")
     try:
         return [strip(frame) for frame in frames]
     except ValueError:
-        raise Withheld("undecodable", "a frame is no codestream of its kind") from None
+        raise Withheld(
+            "undecodable", "a frame that can not be told from what it may hide"
+        ) from None
+
+
+def spare_bits_stay(syntax: UID, layout: Format) -> bool:
+    """Whether `clean` leaves bits beyond BitsStored in frames that show them plainly."""
+    spare = layout.allocated - layout.stored
+    # Of a whole byte beyond them, the sign stands in the byte below.
+    return syntax == RLELossless and layout.signed and spare >= 8
+
+
+def _stored(layout: Format) -> list[bytes | None]:
+    """By byte of a sample, the highest first: its values without bits beyond BitsStored."""
+    tables: list[bytes | None] = []
+    for lowest in range(8 * (layout.item_bytes - 1), -8, -8):
+        bits = layout.stored - lowest
+        if bits >= 8 or layout.allocated == 1:
+            tables.append(None)
+        elif bits > 0:
+            sign = 1 << bits - 1 if layout.signed else 0
+            low = (1 << bits) - 1
+            tables.append(bytes(((b & low ^ sign) - sign) & 0xFF for b in range(256)))
+        else:
+            tables.append(None if layout.signed else bytes(256))
+    return tables
 
 
 def join(frames: list[bytes]) -> bytes:

@@ -1,26 +1,18 @@
 """JPEG 2000 codestreams (HTJ2K too): out of their boxes, and without their comments.
 
-Markers as in ITU-T T.800 annex A. The codestream is kept as it is but for comment segments, in the
-main header and in those of the tile parts, and for what stands behind its end. Boxes (JP2 files
-inside DICOM) carry metadata only: DICOM says itself what the components mean.
+Markers as in ITU-T T.800 annex A. The codestream is kept as it is but for what no decoder needs: in
+the main header (`deid.images.dicom_j2k_header`), in those of the tile parts and behind its end.
+Boxes (JP2 files inside DICOM) carry metadata only: DICOM says itself what the components mean.
 """
 
 from __future__ import annotations
 
 import struct
 
-_SOC, _SIZ, _COD, _TLM, _COM, _SOT, _SOD, _EOC = (
-    0xFF4F,
-    0xFF51,
-    0xFF52,
-    0xFF55,
-    0xFF64,
-    0xFF90,
-    0xFF93,
-    0xFFD9,
-)
-#: Lists of lengths of tile parts and packets: they go when lengths change, decoders do without.
-_LENGTHS = (_TLM, 0xFF57, 0xFF58)
+from deid.images import dicom_j2k_header
+from deid.images.dicom_j2k_header import COD, Segment
+
+_SOT, _SOD = 0xFF90, 0xFF93
 
 
 def codestream(stream: bytes) -> bytes:
@@ -79,7 +71,7 @@ def irreversible(stream: bytes) -> bool:
     position = 2
     while position + 4 <= len(body):
         marker, length = struct.unpack_from(">HH", body, position)
-        if marker == _COD and position + 14 <= len(body):
+        if marker == COD and position + 14 <= len(body):
             return body[position + 13] == 0
         if marker == _SOT or length < 2:
             break
@@ -88,32 +80,37 @@ def irreversible(stream: bytes) -> bool:
 
 
 def strip(stream: bytes) -> bytes:
-    """The bare codestream without comments and without what stands behind its end.
+    """The bare codestream without what no decoder needs and without what stands behind its end.
 
     Raises
     ------
     ValueError
-        Where it is no codestream or its headers are cut off.
+        Where it is no codestream, its headers are cut off, or something in them could hold more
+        than decoders read.
     """
     body = codestream(stream)
-    header, position = _header(body, 2, _SOT)
-    parts: list[tuple[bytes, bytes, bytes]] = []
-    while position + 12 <= len(body) and body[position : position + 2] == b"\xff\x90":
+    found, position = _header(body, 2, _SOT)
+    out = [b"\xff\x4f"]
+    for marker, parameters in dicom_j2k_header.needed(found):
+        out += [struct.pack(">HH", marker, len(parameters) + 2), parameters]
+    parts = 0
+    while position + 12 <= len(body) and body[position : position + 4] == b"\xff\x90\x00\x0a":
         declared = int.from_bytes(body[position + 6 : position + 10], "big")
         # Zero says "up to the end of the codestream"; longer than the data, they were cut off.
         end = position + declared if declared else _end(body)
         end = min(end, len(body))
-        inner, data = _header(body, position + 12, _SOD)
+        found, data = _header(body, position + 12, _SOD)
         if end < data:
             raise ValueError("a tile part that ends inside its header")
-        parts.append((body[position : position + 12], b"".join(inner), body[data:end]))
+        dicom_j2k_header.refuse_own(found)
+        start, length = body[position : position + 12], 14 + end - data
+        out += [start[:6], struct.pack(">I", length), start[10:], b"\xff\x93", body[data:end]]
         position = end
+        parts += 1
     if not parts:
         raise ValueError("no tile part")
-    out = [b"\xff\x4f", *header]
-    for start, inner_header, coded in parts:
-        length = 12 + len(inner_header) + len(coded)
-        out += [start[:6], struct.pack(">I", length), start[10:12], inner_header, coded]
+    if body[position : position + 2] not in (b"", b"\xff", b"\xff\xd9"):
+        raise ValueError("something that is no tile part between them")
     out.append(b"\xff\xd9")
     return b"".join(out)
 
@@ -124,25 +121,21 @@ def _end(body: bytes) -> int:
     return found if found >= 0 else len(body)
 
 
-def _header(body: bytes, position: int, until: int) -> tuple[list[bytes], int]:
-    """Marker segments to keep from `position` up to the marker `until`, and where it stands.
+def _header(body: bytes, position: int, until: int) -> tuple[list[Segment], int]:
+    """The marker segments from `position` up to the marker `until`.
 
-    The start of data belongs to its header, so its marker is the last that is kept.
+    And where it stands: SOT itself, but of SOD where the data begin.
     """
-    kept = []
+    found: list[Segment] = []
     while position + 2 <= len(body):
         (marker,) = struct.unpack_from(">H", body, position)
         if marker == until:
-            if marker == _SOD:
-                kept.append(body[position : position + 2])
-                position += 2
-            return kept, position
+            return found, position + (2 if marker == _SOD else 0)
         if not 0xFF4F <= marker <= 0xFF7F or position + 4 > len(body):
             break
         length = int.from_bytes(body[position + 2 : position + 4], "big")
         if length < 2 or position + 2 + length > len(body):
             break
-        if marker != _COM and marker not in _LENGTHS:
-            kept.append(body[position : position + 2 + length])
+        found.append((marker, body[position + 4 : position + 2 + length]))
         position += 2 + length
     raise ValueError("the headers are cut off")

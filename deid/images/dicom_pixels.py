@@ -22,7 +22,7 @@ from pydicom.uid import (
 
 from deid.images import dicom_frames
 from deid.images.dicom_facts import Format, read_format
-from deid.images.dicom_parse import DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA, Parsed, quiet
+from deid.images.dicom_parse import DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA, PIXEL_DATA, Parsed, quiet
 from deid.images.record import MAX_BYTES
 from deid.reasons import Withheld
 
@@ -81,6 +81,18 @@ def check_decodable(parsed: Parsed) -> Format:
     if layout.decoded_bytes > MAX_BYTES:
         raise Withheld("too_large", "the pixel data decode beyond the limit")
     return layout
+
+
+def can_clean(parsed: Parsed) -> bool:
+    """Whether what is no picture can be told apart in a file that no decoder may read.
+
+    The pixel data themselves are not looked at yet; a file without any has nothing to clean.
+    """
+    pixel, native = parsed.pixel, parsed.syntax in NATIVE
+    if pixel is None or (pixel.tag == PIXEL_DATA and pixel.length == 0):
+        return True
+    known = native or dicom_frames.can_clean(parsed.syntax)
+    return known and pixel.tag == PIXEL_DATA and (pixel.fragments is None) == native
 
 
 def _check_encapsulated(parsed: Parsed, layout: Format) -> None:

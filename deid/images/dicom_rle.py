@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 
-def strip(frame: bytes, plane: int, segments: int) -> bytes:
+def strip(frame: bytes, plane: int, segments: int, values: Sequence[bytes | None] = ()) -> bytes:
     """The same frame with nothing between, inside or behind its segments that is not needed.
 
     Parameters
@@ -16,6 +17,8 @@ def strip(frame: bytes, plane: int, segments: int) -> bytes:
         Bytes that each segment decodes to: rows times columns.
     segments
         Bytes a sample times samples a pixel.
+    values
+        By segment a translation of the bytes that it decodes to (`bytes.translate`), None for none.
 
     Raises
     ------
@@ -26,8 +29,11 @@ def strip(frame: bytes, plane: int, segments: int) -> bytes:
     header = [segments]
     out: list[bytes] = []
     position = 64
-    for start, end in zip(offsets, [*offsets[1:], len(frame)], strict=True):
+    tables = values or [None] * segments
+    for start, end, table in zip(offsets, [*offsets[1:], len(frame)], tables, strict=True):
         segment = _segment(frame[start:end], plane)
+        if table is not None:
+            segment = _translated(segment, table)
         segment += b"\0" * (len(segment) % 2)
         header.append(position)
         position += len(segment)
@@ -75,6 +81,18 @@ def _segment(data: bytes, plane: int) -> bytes:
             position += 1
         left -= count
     return _whole(data[:position], position <= end)
+
+
+def _translated(segment: bytes, table: bytes) -> bytes:
+    """A segment without surplus whose values are others."""
+    out = []
+    position = 0
+    while position < len(segment):
+        control = segment[position]
+        end = position + 1 + (control + 1 if control < 128 else int(control > 128))
+        out += [segment[position : position + 1], segment[position + 1 : end].translate(table)]
+        position = end
+    return b"".join(out)
 
 
 def _whole(segment: bytes, complete: bool) -> bytes:

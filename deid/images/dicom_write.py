@@ -77,18 +77,27 @@ def with_pixels_as_encoded(dataset: FileDataset, image: Image) -> FileDataset:
     """
     if image.native:
         return with_native_pixels(dataset, image)
+    out = _cleaned(dataset)
+    if "PixelData" in out and out.file_meta.TransferSyntaxUID not in NATIVE:
+        _state_colour(out, image)
+    return out
+
+
+def _cleaned(dataset: FileDataset) -> FileDataset:
+    """A copy whose pixel data hold nothing but the picture, whether or not they were decoded."""
     out = _copy(dataset)
-    if "PixelData" in out:
-        layout = read_format(out)
-        syntax = out.file_meta.TransferSyntaxUID
-        if syntax in NATIVE:
-            data = _without_spare_bits(out.PixelData, layout, syntax == ExplicitVRBigEndian)
-            _set_pixel_data(out, data, out["PixelData"].VR)
-        else:
-            frames = dicom_frames.split(dataset, layout.frames)
-            cleaned = dicom_frames.clean(frames, syntax, layout)
-            _set_pixel_data(out, dicom_frames.join(cleaned), "OB")
-            _state_colour(out, image)
+    if not out.get("PixelData"):
+        return out
+    layout = read_format(out)
+    syntax = out.file_meta.TransferSyntaxUID
+    if syntax in NATIVE:
+        data = _without_spare_bits(out.PixelData, layout, syntax == ExplicitVRBigEndian)
+        _set_pixel_data(out, data, out["PixelData"].VR)
+    else:
+        frames = dicom_frames.split(dataset, layout.frames)
+        dicom_frames.check_sizes(frames, syntax, layout)
+        cleaned = dicom_frames.clean(frames, syntax, layout)
+        _set_pixel_data(out, dicom_frames.join(cleaned), "OB")
     return out
 
 
@@ -106,15 +115,21 @@ def _state_colour(dataset: FileDataset, image: Image) -> None:
         _put(dataset, "PhotometricInterpretation", meant)
 
 
-def with_pixels_unread(dataset: FileDataset, image: Image) -> FileDataset:
+def with_pixels_unread(dataset: FileDataset) -> FileDataset:
     """As `with_pixels_as_encoded`, for a run that decodes nothing.
 
-    What cannot be cleaned because no decoder could read it either is left as it is.
+    What no decoder reads is written all the same if its structure can be followed to the end.
+
+    Raises
+    ------
+    Withheld
+        ``undecodable`` where it cannot be, so that nobody knows what is picture and what is not.
     """
-    try:
-        return with_pixels_as_encoded(dataset, image)
-    except Withheld:
-        return _copy(dataset)
+    if dataset.get("PixelData"):
+        layout = read_format(dataset)
+        if dicom_frames.spare_bits_stay(dataset.file_meta.TransferSyntaxUID, layout):
+            raise Withheld("undecodable", "bits beyond BitsStored that only decoding takes away")
+    return _cleaned(dataset)
 
 
 def with_native_pixels(dataset: FileDataset, image: Image) -> FileDataset:
@@ -226,9 +241,15 @@ def _set_pixel_data(dataset: FileDataset, data: bytes, vr: str) -> None:
 
 
 def _without_spare_bits(data: bytes, layout: Format, big_endian: bool) -> bytes:
-    """Native pixel data of the right length whose bits beyond BitsStored say nothing."""
+    """Native pixel data whose bits beyond BitsStored say nothing.
+
+    Raises
+    ------
+    Withheld
+        ``undecodable`` where they are not as long as the header says, but for a pad byte.
+    """
     expected = layout.native_bytes
-    if len(data) < expected:
+    if not expected <= len(data) <= expected + 1:
         raise Withheld("undecodable", "the pixel data do not have the size the header says")
     data = data[:expected]
     if layout.allocated == 1:

@@ -80,19 +80,18 @@ def decode(data: bytes) -> Picture:
     # A decoder takes the colours of a file with JFIF header for YCbCr, so the header has to stay.
     written = _dressed(stream, kept)
     pixels = _values(written)
-    if not _is_whole(written, scans[-1].coded, pixels):
+    if not _is_whole(written, pixels):
         raise Withheld("undecodable", "there are fewer JPEG data than the header says")
     return Picture(pixels, replace(kept, stream=written))
 
 
-def _is_whole(stream: bytes, coded: bytes, pixels: NDArray[np.uint8]) -> bool:
+def _is_whole(stream: bytes, pixels: NDArray[np.uint8]) -> bool:
     """Whether the data last to the end of the picture.
 
     libjpeg paints what is missing grey and only warns, which Pillow does not pass on. But where
     data are missing it also takes any that are put there, and elsewhere it does not.
     """
-    end = stream.rindex(coded) + len(coded)
-    longer = stream[:end] + _FILLER + stream[end:]
+    longer = stream[:-2] + _FILLER + stream[-2:]  # before the end of image
     return np.array_equal(_values(longer), pixels)
 
 

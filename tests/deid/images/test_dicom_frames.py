@@ -90,6 +90,108 @@ def test_room_inside_a_huffman_table_segment_is_refused() -> None:
         dicom_jpeg.strip(plain.replace(old, segment(0xC4, table.body + WORDS)))
 
 
+def before_scans(stream: bytes, *parts: bytes) -> bytes:
+    """A JPEG with more segments before its first scan."""
+    at = stream.index(b"\xff\xda")
+    return stream[:at] + b"".join(parts) + stream[at:]
+
+
+def behind_scans(stream: bytes, words: bytes) -> bytes:
+    """A JPEG with `words` behind the entropy-coded data of each scan."""
+    out = [b"\xff\xd8"]
+    for part in dicom_jpeg.segments(stream):
+        out += [segment(part.marker, part.body), part.coded]
+        out += [words] if part.marker == 0xDA else []
+    return b"".join([*out, b"\xff\xd9"])
+
+
+#: A table of each kind whose content is a text.
+_PROSE = WORDS.ljust(64, b"-")
+QUANTISATION = segment(0xDB, b"\3" + _PROSE)
+HUFFMAN = segment(0xC4, b"\x13" + bytes(7) + bytes([len(WORDS)]) + bytes(8) + WORDS)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize(
+    "room",
+    [QUANTISATION, HUFFMAN, segment(0xCC, WORDS + b" "), segment(0xDC, WORDS), b"\xff\xff\xff"],
+    ids=["quantisation", "Huffman", "arithmetic", "rows", "fill"],
+)
+def test_jpeg_tables_that_no_scan_uses_go(make_dicom, room: bytes, progressive: bool) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(picture()[0]).save(buffer, "JPEG", progressive=progressive)
+    plain = buffer.getvalue()
+    stripped = dicom_jpeg.strip(before_scans(plain, room))
+    assert stripped == dicom_jpeg.strip(plain)
+    before = decoded(make_dicom, plain, JPEGBaseline8Bit)
+    np.testing.assert_array_equal(decoded(make_dicom, stripped, JPEGBaseline8Bit), before)
+
+
+def test_a_jpeg_table_that_is_defined_anew_before_its_scan_leaves_nothing_behind() -> None:
+    plain = jpeg()
+    tables = [part for part in dicom_jpeg.segments(plain) if part.marker in (0xDB, 0xC4)]
+    first = [
+        segment(0xDB, b"\0" + _PROSE),
+        segment(0xC4, b"\0" + HUFFMAN[5:]),
+        *(segment(part.marker, part.body) for part in tables),
+    ]
+    at = plain.index(b"\xff\xdb")
+    assert dicom_jpeg.strip(plain[:at] + b"".join(first) + plain[at:]) == dicom_jpeg.strip(plain)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("restart", [0, 3])
+@pytest.mark.parametrize("words", [WORDS, WORDS + b"\xff\xd0" + WORDS, b"\xff" + WORDS[:1]])
+def test_bytes_behind_the_data_of_a_scan_go(
+    make_dicom, progressive: bool, restart: int, words: bytes
+) -> None:
+    values = np.stack([picture()[0], picture()[0, ::-1], picture()[0, :, ::-1]], -1)
+    buffer = io.BytesIO()
+    Image.fromarray(values[:31, :37]).save(
+        buffer, "JPEG", progressive=progressive, restart_marker_blocks=restart, subsampling=2
+    )
+    plain = buffer.getvalue()
+    stripped = dicom_jpeg.strip(behind_scans(plain, words.replace(b"\xffM", b"\xff\0M")))
+    assert stripped == dicom_jpeg.strip(plain)
+    with Image.open(io.BytesIO(plain)) as before, Image.open(io.BytesIO(stripped)) as after:
+        # Without its JFIF header a decoder guesses the colours; they are the same here.
+        np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
+
+
+def test_a_scan_that_ends_early_keeps_all_its_data() -> None:
+    plain = dicom_jpeg.strip(jpeg())
+    short = plain[: len(plain) // 2].rstrip(b"\xff") + b"\xff\xd9"
+    assert dicom_jpeg.strip(short) == short
+
+
+@pytest.mark.parametrize("kind", [0xC5, 0xC9, 0xCB, 0xCF])
+def test_jpeg_frames_whose_data_cannot_be_followed_are_refused(kind: int) -> None:
+    with pytest.raises(ValueError, match="kind of frame"):
+        dicom_jpeg.strip(jpeg().replace(b"\xff\xc0", bytes([0xFF, kind]), 1))
+
+
+def test_jpeg_data_that_are_no_codes_are_refused() -> None:
+    # All tables hold one code of one bit, zero, so that a one begins none.
+    one = bytes([1, *[0] * 16])
+    plain = before_scans(jpeg(), segment(0xC4, b"\0" + one), segment(0xC4, b"\x10" + one))
+    with pytest.raises(ValueError, match="no codes"):
+        dicom_jpeg.strip(plain)
+
+
+@pytest.mark.parametrize("kind", [2, 3, 4])
+def test_jpeg_ls_palettes_and_sizes_that_no_scan_uses_go(make_dicom, kind: int) -> None:
+    plain = encoded(make_dicom, JPEGLSLossless, 16)
+    full = before_scans(plain, segment(0xF8, bytes([kind, 5, 1]) + WORDS))
+    assert dicom_jpeg.strip(full) == dicom_jpeg.strip(plain)
+
+
+@pytest.mark.parametrize("body", [b"\1" + WORDS, b"\5" + WORDS, b""])
+def test_jpeg_ls_parameters_that_nobody_knows_are_refused(make_dicom, body: bytes) -> None:
+    plain = encoded(make_dicom, JPEGLSLossless, 16)
+    with pytest.raises(ValueError, match="does not fit"):
+        dicom_jpeg.strip(before_scans(plain, segment(0xF8, body)))
+
+
 def test_jpeg_ls_comments_go_and_data_bytes_that_look_like_markers_stay(make_dicom) -> None:
     plain = encoded(make_dicom, JPEGLSLossless, 16)
     full = plain[:2] + segment(0xFE, WORDS) + segment(0xE8, b"SPIFF\0" + WORDS) + plain[2:] + WORDS
@@ -117,6 +219,75 @@ def test_jpeg_2000_comments_go_from_both_headers(make_dicom, syntax: str) -> Non
     )
     assert dicom_j2k.strip(full) == plain
     np.testing.assert_array_equal(decoded(make_dicom, full, syntax, 16), picture(16))
+
+
+def j2k_segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">HH", marker, len(body) + 2) + body
+
+
+@pytest.mark.parametrize(
+    "marker", [0xFF54, 0xFF55, 0xFF57, 0xFF58, 0xFF59, 0xFF5A, 0xFF63, 0xFF64, 0xFF6F, 0xFF7F]
+)
+@pytest.mark.parametrize("tile", [False, True])
+def test_jpeg_2000_segments_that_no_decoder_needs_go(make_dicom, marker: int, tile: bool) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    room, at = j2k_segment(marker, WORDS), plain.index(b"\xff\x90\x00\x0a")
+    if not tile:
+        assert dicom_j2k.strip(plain[:at] + room + plain[at:]) == plain
+        return
+    (length,) = struct.unpack_from(">I", plain, at + 6)
+    start = plain[at : at + 6] + struct.pack(">I", length + len(room)) + plain[at + 10 : at + 12]
+    assert dicom_j2k.strip(plain[:at] + start + room + plain[at + 12 :]) == plain
+
+
+@pytest.mark.parametrize(
+    ("marker", "body"),
+    [
+        (0xFF60, WORDS),
+        (0xFF61, WORDS),
+        (0xFF74, WORDS),
+        (0xFF52, b"\0" * 10),
+        (0xFF53, b"\0\0\5" + WORDS),
+        (0xFF5D, b"\0\x40" + WORDS),
+        (0xFF5E, b"\0\0\0" + WORDS),
+        (0xFF5F, WORDS),
+        (0xFF50, WORDS),
+    ],
+)
+def test_jpeg_2000_segments_with_room_of_which_decoding_may_hang_are_refused(
+    make_dicom, marker: int, body: bytes
+) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    at = plain.index(b"\xff\x90\x00\x0a")
+    with pytest.raises(ValueError, match="header"):
+        dicom_j2k.strip(plain[:at] + j2k_segment(marker, body) + plain[at:])
+
+
+def test_jpeg_2000_step_sizes_are_cut_to_those_that_there_are(make_dicom) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    at = plain.index(b"\xff\x5c")
+    (length,) = struct.unpack_from(">H", plain, at + 2)
+    body = plain[at + 4 : at + 2 + length]
+    full = plain[:at] + j2k_segment(0xFF5C, body + WORDS) + plain[at + 2 + length :]
+    assert dicom_j2k.strip(full) == plain
+    # The three lowest bits of a step size without mantissa say nothing.
+    body = body[:1] + bytes(step | 5 for step in body[1:])
+    full = plain[:at] + j2k_segment(0xFF5C, body) + plain[at + 2 + length :]
+    assert dicom_j2k.strip(full) == plain
+
+
+def test_jpeg_2000_tiles_are_no_larger_than_the_image(make_dicom) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    at = plain.index(b"\xff\x51")
+    full = plain[: at + 22] + WORDS[:8] + plain[at + 30 :]
+    assert dicom_j2k.strip(full) == plain
+    np.testing.assert_array_equal(decoded(make_dicom, full, JPEG2000Lossless, 16), picture(16))
+
+
+def test_what_stands_between_jpeg_2000_tile_parts_is_refused(make_dicom) -> None:
+    plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
+    with pytest.raises(ValueError, match="between"):
+        dicom_j2k.strip(plain[:-2] + WORDS + plain[-2:])
 
 
 def test_jpeg_2000_boxes_go(make_dicom) -> None:

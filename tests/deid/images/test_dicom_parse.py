@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image as Picture
+from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
+    JPEG2000,
     BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSLossless,
+    RLELossless,
     SegmentationStorage,
 )
 
-from deid.images import dicom, dicom_pixels, dicom_stream
+from deid.images import dicom, dicom_jpeg, dicom_pixels, dicom_stream
 from deid.images.dicom_write import write
 from deid.reasons import Withheld
 
@@ -176,13 +185,126 @@ def test_twelve_bit_jpeg_is_undecodable_by_its_header(make_dicom, save) -> None:
         dicom.inspect(save(dataset))
 
 
-def test_a_file_that_no_decoder_reads_is_taken_where_nothing_is_decoded(make_dicom, save) -> None:
-    path = save(make_dicom(GREY, Rows=7))
-    header = dicom.inspect(path, decode=False)
-    image = dicom.read(path, header, decode=False)
+def undecoded(path: Path) -> bytes:
+    """A file as a run writes it that decodes nothing."""
+    image = dicom.read(path, dicom.inspect(path, decode=False), decode=False)
     data = dicom.encode(image, edited=False, dataset=image.dataset)
-    assert (header.rows, image.pixels.size) == (0, 0)
+    assert image.pixels.size == 0
     assert dicom.agrees(image, data, edited=False)
+    return data
+
+
+def test_where_nothing_is_decoded_a_file_that_no_decoder_reads_is_written_without_its_comments(
+    make_dicom, save
+) -> None:
+    buffer = io.BytesIO()
+    Picture.fromarray(GREY[0].astype(np.uint8)).save(buffer, "JPEG", comment=b"MUELLER^ANNA")
+    dataset = make_dicom(GREY[:1], stored=12)
+    dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    dataset.PixelData = encapsulate([buffer.getvalue() + b"MUELLER"])
+    dataset["PixelData"].is_undefined_length = True
+    path = save(dataset)
+    assert reason(path) == "undecodable"
+    (frame,) = generate_frames(dcmread(io.BytesIO(undecoded(path))).PixelData, number_of_frames=1)
+    assert frame.rstrip(b"\0") == dicom_jpeg.strip(buffer.getvalue())
+    assert b"MUELLER" not in frame
+
+
+def test_where_nothing_is_decoded_a_file_without_pixel_data_is_written(make_dicom, save) -> None:
+    assert b"p1" in undecoded(save(make_dicom(GREY, PixelData=b"")))
+
+
+@pytest.mark.parametrize(
+    "syntax", ["1.2.840.10008.1.2.4.99", "1.2.840.10008.1.2.4.00", "1.2.3.4567890123456.789"]
+)
+def test_where_nothing_is_decoded_what_this_program_cannot_follow_is_undecodable(
+    make_dicom, save, syntax: str
+) -> None:
+    dataset = make_dicom(GREY[:1])
+    known = {22: JPEGBaseline8Bit, 23: HTJ2KLossless}[len(syntax)]
+    dataset.file_meta.TransferSyntaxUID = known
+    dataset.PixelData = encapsulate([b"MUELLER^ANNA"])
+    dataset["PixelData"].is_undefined_length = True
+    data = write(dataset).replace(known.encode(), syntax.encode())
+    with pytest.raises(Withheld) as withheld:
+        undecoded(save(data))
+    assert withheld.value.reason == "undecodable"
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"Rows": 7},
+        {"Rows": 4},
+        {"Rows": None},
+        {"PixelData": GREY.tobytes()[:-2]},
+        {"PixelData": GREY.tobytes() + b"MUELLER^ANNA"},
+        {"PixelData": GREY.tobytes()[:-2], "BitsStored": 12, "HighBit": 11},
+    ],
+)
+def test_where_nothing_is_decoded_pixel_data_of_another_size_are_undecodable(
+    make_dicom, save, tags
+) -> None:
+    with pytest.raises(Withheld) as withheld:
+        undecoded(save(make_dicom(GREY, **tags)))
+    assert withheld.value.reason == "undecodable"
+
+
+@pytest.mark.parametrize(
+    "syntax", [JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSLossless, JPEG2000, RLELossless]
+)
+def test_where_nothing_is_decoded_noise_under_a_known_syntax_is_undecodable(
+    make_dicom, save, syntax: str
+) -> None:
+    dataset = make_dicom(GREY[:1])
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([b"MUELLER^ANNA" * 9])
+    dataset["PixelData"].is_undefined_length = True
+    with pytest.raises(Withheld) as withheld:
+        undecoded(save(dataset))
+    assert withheld.value.reason == "undecodable"
+
+
+def test_where_nothing_is_decoded_pixel_data_of_another_kind_are_undecodable(
+    make_dicom, save
+) -> None:
+    dataset = make_dicom(GREY)
+    del dataset.PixelData
+    dataset.add_new(0x7FE00008, "OF", b"MUELLER^ANNA")
+    with pytest.raises(Withheld, match="undecodable"):
+        undecoded(save(dataset))
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless])
+@pytest.mark.parametrize(
+    ("dtype", "stored"), [("u2", 12), ("i2", 12), ("u2", 8), ("u1", 7), ("i1", 5)]
+)
+def test_where_nothing_is_decoded_bits_beyond_the_stored_ones_are_emptied(
+    make_dicom, save, syntax: str, dtype: str, stored: int
+) -> None:
+    size = np.dtype(dtype).itemsize
+    wild = np.random.default_rng(5).integers(0, 256, (2, 6, 5 * size), dtype=np.uint8).view(dtype)
+    wild[0, :3] = wild[0, 0, 0]  # runs too
+    dataset = make_dicom(wild, syntax=syntax if syntax == RLELossless else ExplicitVRLittleEndian)
+    if syntax == ExplicitVRBigEndian:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = wild.astype(f">{dtype}").tobytes()
+        dataset.set_original_encoding(False, False)
+    dataset.BitsStored, dataset.HighBit = stored, stored - 1
+    data = undecoded(save(write(dataset)))
+    image = dicom.read(path := save(data), dicom.inspect(path))
+    spare = 8 * size - stored
+    np.testing.assert_array_equal(image.pixels, wild << spare >> spare)
+    assert not image.native
+
+
+def test_where_nothing_is_decoded_a_sign_in_another_byte_is_left_to_decoding(
+    make_dicom, save
+) -> None:
+    dataset = make_dicom(GREY.astype("i2"), syntax=RLELossless)
+    dataset.BitsStored, dataset.HighBit = 8, 7
+    with pytest.raises(Withheld, match="BitsStored"):
+        undecoded(save(dataset))
 
 
 def test_noise_under_a_jpeg_syntax_is_undecodable(make_dicom, save) -> None:

@@ -1,0 +1,142 @@
+"""The marker segments of JPEG 2000's main header: which are needed, and what of each.
+
+Markers as in ITU-T T.800 annex A. Comments go, lists of lengths (lengths change, and decoders do
+without), the place of components (CRG) and what no decoder of Part 1 or Part 15 knows. Packed
+packet headers and the transforms of Part 2 change what is decoded, and nothing tells where they
+end: those are refused.
+"""
+
+from __future__ import annotations
+
+import struct
+
+SIZ, CAP, COD, COC, QCD, QCC, RGN, POC = (
+    0xFF51,
+    0xFF50,
+    0xFF52,
+    0xFF53,
+    0xFF5C,
+    0xFF5D,
+    0xFF5E,
+    0xFF5F,
+)
+_NEEDED = frozenset((SIZ, CAP, COD, COC, QCD, QCC, RGN, POC))
+_OF_ONE_COMPONENT = frozenset((COC, QCC, RGN))
+#: Packed packet headers (PPM, PPT); multi-component transforms, offsets and non-linearities.
+_REFUSED = frozenset((0xFF60, 0xFF61, *range(0xFF70, 0xFF7A)))
+#: DICOM has images of one and of three.
+_MOST_COMPONENTS, _MOST_BITS, _MOST_LEVELS = 4, 38, 32
+
+#: A marker and its parameters.
+Segment = tuple[int, bytes]
+
+
+def needed(segments: list[Segment]) -> list[Segment]:
+    """The segments of the main header that are needed, cut to what decoders read.
+
+    Raises
+    ------
+    ValueError
+        Where one is not as long as its content, stands twice, is overruled by others for all
+        components, or cannot be understood; where size, coding style or quantisation is absent.
+    """
+    _refuse_apart(segments)
+    found = dict(segments)
+    if not {SIZ, COD, QCD} <= found.keys():
+        raise ValueError("a header without size, coding style or quantisation")
+    components = int.from_bytes(found[SIZ][34:36], "big")
+    if not 1 <= components <= _MOST_COMPONENTS or len(found[SIZ]) != 36 + 3 * components:
+        raise ValueError("a header with another number of components")
+    subbands = 3 * _levels(segments) + 1
+    kept = []
+    names: set[tuple[int, int]] = set()
+    for marker, body in segments:
+        if marker not in _NEEDED:
+            continue
+        name = (marker, body[0] if marker in _OF_ONE_COMPONENT and body else 0)
+        if name in names or name[1] >= components:
+            raise ValueError("a header that says something twice")
+        names.add(name)
+        kept.append((marker, _checked(marker, body, subbands)))
+    for general, particular in ((COD, COC), (QCD, QCC)):
+        if all((particular, component) in names for component in range(components)):
+            raise ValueError(f"a header whose segment {general:X} nothing uses")
+    return kept
+
+
+def refuse_own(segments: list[Segment]) -> None:
+    """Raise where a tile part's header says anything that decoding needs: encoders for DICOM don't.
+
+    What it says otherwise is not needed.
+
+    Raises
+    ------
+    ValueError
+    """
+    _refuse_apart(segments)
+    if any(marker in _NEEDED for marker, _ in segments):
+        raise ValueError("a tile part with a coding style of its own")
+
+
+def _refuse_apart(segments: list[Segment]) -> None:
+    if any(marker in _REFUSED for marker, _ in segments):
+        raise ValueError("a header whose packet headers or transforms stand apart")
+
+
+def _levels(segments: list[Segment]) -> int:
+    """The most wavelet levels that a coding style asks for."""
+    places = {COD: 5, COC: 2}
+    most = max(
+        body[places[marker]]
+        for marker, body in segments
+        if marker in places and len(body) > places[marker]
+    )
+    if most > _MOST_LEVELS:
+        raise ValueError("more wavelet levels than there are")
+    return most
+
+
+def _checked(marker: int, body: bytes, subbands: int) -> bytes:
+    if marker == SIZ:
+        return _size(body)
+    if marker == QCD:
+        return _quantised(body, 0, subbands)
+    if marker == QCC:
+        return _quantised(body, 1, subbands)
+    if marker == COD:
+        fits = len(body) >= 10 and len(body) == 10 + (body[5] + 1 if body[0] & 1 else 0)
+    elif marker == COC:
+        fits = len(body) >= 7 and len(body) == 7 + (body[2] + 1 if body[1] & 1 else 0)
+    elif marker == CAP:
+        parts = int.from_bytes(body[:4], "big").bit_count()
+        fits = len(body) == 4 + 2 * parts
+    elif marker == RGN:
+        fits = len(body) == 3
+    else:
+        fits = len(body) % 7 == 0
+    if not fits:
+        raise ValueError("a header segment whose length does not fit its content")
+    return body
+
+
+def _quantised(body: bytes, start: int, subbands: int) -> bytes:
+    """Step sizes, as many as there may be subbands; bits that say nothing are empty."""
+    if len(body) <= start:
+        raise ValueError("a quantisation without style")
+    style = body[start] & 31
+    head, steps = body[: start + 1], body[start + 1 :]
+    if style == 0:
+        return head + bytes(step & 0xF8 for step in steps[:subbands])
+    if style > 2 or len(steps) % 2:
+        raise ValueError("a quantisation of no kind")
+    return head + steps[: 2 * (1 if style == 1 else subbands)]
+
+
+def _size(body: bytes) -> bytes:
+    """Image and tile size; of a tile that holds all of the image, no more than that."""
+    fields = list(struct.unpack(">H8IH", body[:36]))
+    for end, tile, offset in ((1, 5, 7), (2, 6, 8)):
+        fields[tile] = min(fields[tile], max(1, fields[end] - fields[offset]))
+    if any((body[at] & 0x7F) >= _MOST_BITS for at in range(36, len(body), 3)):
+        raise ValueError("a component of too many bits")
+    return struct.pack(">H8IH", *fields) + body[36:]
