@@ -14,7 +14,7 @@ from rich.table import Table
 from deid.audit.bar import fits
 from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
-from deid.audit.words import first_sentence, headline, inferences, last_line
+from deid.audit.words import first_sentence, headline, inferences, last_line, left_out_in_words
 
 
 @contextlib.contextmanager
@@ -45,8 +45,8 @@ def show(record: Mapping[str, Any]) -> None:
     """Print an audit's record."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(first_sentence(record), markup=False)
-    for reason, count in record["left_out"].items():
-        console.print(f"{count} images left out: {reason}.", markup=False)
+    if left_out := left_out_in_words(record):
+        console.print(left_out, markup=False)
     for name, source in record["sources"].items():
         console.print(_table(name, source))
         for line in _notes(name, source):

@@ -151,6 +151,15 @@ def _power(record: Mapping[str, Any]) -> list[str]:
     return gaps
 
 
+def left_out_in_words(record: Mapping[str, Any]) -> str:
+    """``Left out: 2 files (it is no image), ...``; empty where nothing is."""
+    told = [
+        f"{count:,} {'file' if count == 1 else 'files'} ({reason})"
+        for reason, count in record["left_out"].items()
+    ]
+    return f"Left out: {', '.join(told)}." if told else ""
+
+
 def last_line(record: Mapping[str, Any]) -> str:
     """``Not tested: ...``"""
     return f"Not tested: {'; '.join(record['not_tested'])}."

@@ -11,7 +11,15 @@ from deid.audit.linkages import LINKAGES, ORIGINAL
 from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
-from deid.audit.words import OVERSTATES, first_sentence, headline, inferences, last_line, sentence
+from deid.audit.words import (
+    OVERSTATES,
+    first_sentence,
+    headline,
+    inferences,
+    last_line,
+    left_out_in_words,
+    sentence,
+)
 from deid.evaluation_report.figures import Figure
 from deid.report.frame import render
 from deid.report.words import visible
@@ -50,6 +58,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         record=record,
         first=first_sentence(record),
         last=last_line(record),
+        left_out=left_out_in_words(record),
         headings={**{name: name for name in table.NAMES}, **table.FIGURES},
         numeric=tuple(table.FIGURES),
         lines=list(table.lines(record)),

@@ -135,3 +135,18 @@ def test_attackers_are_listed_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_without_a_table_is_audited_as_it_lies(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    flat, folder = people(val=8), tmp_path / "lying"
+    for path in flat.glob("*.png"):
+        patient, visit = path.stem.split("_")
+        (folder / patient / visit).mkdir(parents=True, exist_ok=True)
+        (folder / patient / visit / "1.png").write_bytes(path.read_bytes())
+    (folder / "letter.txt").write_text("nothing")
+    done = CliRunner().invoke(app, ["audit", str(folder), "--split=all", "--attacker=pixels"])
+    assert done.exit_code == 0, done.output
+    assert "folder: not decidable with this data: 8 patients" in done.stdout
+    assert "Left out: 1 file (it is no image)." in done.stdout.splitlines()
