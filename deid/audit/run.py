@@ -21,7 +21,15 @@ from deid.audit.attackers.registry import is_floor
 from deid.audit.bench import Bench
 from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.exposure import Exposed, most_exposed, subgroups
-from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
+from deid.audit.figures import (
+    FEWEST_PATIENTS,
+    Scores,
+    by_patient,
+    difference,
+    figures,
+    found_first,
+    largest,
+)
 from deid.audit.inference import inference, speaks_of
 from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
@@ -42,9 +50,8 @@ from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
-SCHEMA = 2
-#: Patients with a mate that a sentence about a data set takes.
-FEWEST_PATIENTS = 30
+#: 3: ``by_images`` of each attacker.
+SCHEMA = 3
 
 FIXED, ADAPTIVE = "fixed", "adaptive"
 
