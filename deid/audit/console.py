@@ -14,7 +14,14 @@ from rich.table import Table
 from deid.audit.bar import fits
 from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
-from deid.audit.words import first_sentence, headline, inferences, last_line
+from deid.audit.words import (
+    first_sentence,
+    headline,
+    inferences,
+    last_line,
+    left_out_in_words,
+    pooled_in_words,
+)
 
 
 @contextlib.contextmanager
@@ -45,8 +52,8 @@ def show(record: Mapping[str, Any]) -> None:
     """Print an audit's record."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(first_sentence(record), markup=False)
-    for reason, count in record["left_out"].items():
-        console.print(f"{count} images left out: {reason}.", markup=False)
+    if left_out := left_out_in_words(record):
+        console.print(left_out, markup=False)
     for name, source in record["sources"].items():
         console.print(_table(name, source))
         for line in _notes(name, source):
@@ -84,6 +91,8 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
             f"{name}: header, findings and outline alone find {100 * found['control']:.1f} of 100; "
             f"the images add {100 * (found['added'] or 0.0):.1f} of the other 100."
         )
+    if several := pooled_in_words(source):
+        yield f"{name}: {several}."
     if inferred := inferences(source):
         yield from (f"{name}: {line}." for line in _inferred(inferred))
     for reason, count in source["excluded"].items():

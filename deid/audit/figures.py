@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,12 +19,19 @@ from mami_core.evaluation.folds import verification_of_folds
 from mami_core.evaluation.llr import FEWEST as FEWEST_TO_CALIBRATE
 from mami_core.evaluation.llr import c_llr
 from mami_core.evaluation.protocol import Gallery, Pairs, normalised, pooled, usable
+from mami_core.evaluation.several import Pool, pool
 from mami_core.evaluation.singling_out import FEWEST, guess, most_people, singling_out
 
 Array = NDArray[np.float64]
 
 #: Sizes of gallery at which curves are drawn, as far as the data holds so many people.
 PEOPLE = (2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+#: How many images of one person are pooled to one query; None for all of them.
+IMAGES = {"1": 1, "2": 2, "5": 5, "all": None}
+#: Patients with a mate that a sentence about a data set takes.
+FEWEST_PATIENTS = 30
+#: Divisions of people that singling out is averaged over for each query of several images.
+DRAWS_POOLED = 25
 #: Cosines are equal from here on: what rounding does must not order equal pictures.
 DIGITS = 9
 
@@ -37,12 +44,19 @@ class Scores:
     ----------
     records
         Of the queries, ``q`` of them.
+    pools
+        Searches with several images of a person at a time, by how many; none where the very image
+        is looked for.
+    tested
+        Of all images that are compared, to which `Pool` refers.
     """
 
     search: Gallery
     compared: Pairs
     cells: Grid
     records: Sequence[Record]
+    pools: Mapping[str, Pool]
+    tested: Sequence[Record]
 
     @property
     def people(self) -> NDArray[np.str_]:
@@ -93,12 +107,12 @@ def score(
         copies=linkage.copies,
     )
     order = np.argsort(compared.impostor.round(DIGITS), kind="stable")
+    several = {
+        name: pool(held, kept, images, queries=asked, asking=asking)
+        for name, images in ({} if linkage.copies else IMAGES).items()
+    }
     return Scores(
-        replace(
-            searched,
-            own=searched.own.round(DIGITS),
-            impostors=searched.impostors.round(DIGITS),
-        ),
+        _rounded(searched),
         replace(
             compared,
             mated=compared.mated.round(DIGITS),
@@ -106,7 +120,16 @@ def score(
         ),
         cells,
         [kept[index] for index in searched.query],
+        {
+            name: replace(one, together=_rounded(one.together), alone=_rounded(one.alone))
+            for name, one in several.items()
+        },
+        kept,
     )
+
+
+def _rounded(found: Gallery) -> Gallery:
+    return replace(found, own=found.own.round(DIGITS), impostors=found.impostors.round(DIGITS))
 
 
 def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dict[str, Any]:
@@ -130,6 +153,7 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
     ``rank1`` at the largest gallery, with ``gallery`` and ``chance``; ``cmc`` there, a list over
     the rank ``n``, ``linkability`` and ``singling_out``, over the number of people ``n``, with
     ``guess`` beside each;
+    ``by_images``, both over the number of images that are pooled (see `by_images`);
     ``patients`` with a mate; ``asked``: `linkability` at `gallery_size`, or why there is none.
     """
     size = min(fold.size for fold in folds)
@@ -156,9 +180,71 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
         "cmc": [_point(k, _within(folds, size, k), patient, k / size) for k in (1, *sizes)],
         "linkability": [_point(n, found_first(folds, n), patient, 1.0 / n) for n in sizes],
         "singling_out": [_point(n, _isolated(folds, n, seed), patient, guess(n)) for n in apart],
+        "by_images": by_images(folds, size, apart[-1] if apart else None, seed),
         "patients": int(patient.max(initial=-1)) + 1,
         "asked": asked,
     }
+
+
+def by_images(
+    folds: Sequence[Scores], people: int, apart: int | None, seed: int
+) -> list[dict[str, Any]]:
+    """What is found by several images of one person, whose visits the gallery does not hold.
+
+    Parameters
+    ----------
+    people
+        Searched for linkability.
+    apart
+        Searched for singling out; None where they are too few.
+
+    Returns
+    -------
+    A list of ``images`` (one of `IMAGES`), their ``mean`` number, ``linkability`` among ``n``,
+    ``alone``, what the very same images find one by one, with ``guess``, and ``singling_out``; or
+    of ``images, undecidable``. Empty where the very image is looked for.
+    """
+    told: list[dict[str, Any]] = []
+    for name in IMAGES if folds[0].pools else ():
+        pools = [fold.pools[name] for fold in folds]
+        whose = np.concatenate([_owners(fold, fold.pools[name]) for fold in folds])
+        _, patient = np.unique(whose, return_inverse=True)
+        patients = int(patient.max(initial=-1)) + 1
+        if patients < FEWEST_PATIENTS:
+            reason = f"{patients} patients have that many, and a figure takes {FEWEST_PATIENTS}"
+            told.append({"images": name, "undecidable": reason})
+            continue
+        together, alone = zip(*(_found_by(one, people) for one in pools), strict=True)
+        count = np.concatenate([one.images for one in pools])
+        mean = (np.bincount(patient, count) / np.bincount(patient)).mean()
+        point: dict[str, Any] = {
+            "images": name,
+            "mean": float(mean),
+            "linkability": _point(people, np.concatenate(together), patient, 1.0 / people),
+            "alone": patient_mean(np.concatenate(alone), patient).value,
+        }
+        if apart is not None:
+            found = [
+                singling_out(
+                    one.together.own, one.together.impostors, apart, draws=DRAWS_POOLED, seed=seed
+                )
+                for one in pools
+            ]
+            point["singling_out"] = _point(apart, np.concatenate(found), patient, guess(apart))
+        told.append(point)
+    return told
+
+
+def _owners(fold: Scores, found: Pool) -> NDArray[np.str_]:
+    return np.array(["/".join(fold.tested[row].person) for row in found.together.query], dtype=str)
+
+
+def _found_by(found: Pool, people: int) -> tuple[Array, Array]:
+    """Of each draw: whether its person comes first, and the mean of its images one by one."""
+    together, alone = (
+        linkability(one.own, one.impostors, people) for one in (found.together, found.alone)
+    )
+    return together, np.bincount(found.draw, alone, len(together)) / found.images
 
 
 def found_first(folds: Sequence[Scores], people: int) -> Array:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 #: The images as they are, as the release holds them, and as another release would hold them.
 ORIGINAL, PROTECTED, SECOND = "original", "protected", "second"
 
+#: Of the linkage that says nothing of a patient: whoever holds the very image finds everybody.
+COPY = "copy"
+
 
 @dataclass(frozen=True)
 class Linkage:
@@ -45,6 +48,6 @@ LINKAGES = {
         Linkage(
             "pooled", PROTECTED, ORIGINAL, "does an archive that took releases in?", mixed=True
         ),
-        Linkage("copy", PROTECTED, ORIGINAL, "the attacker already holds the image", copies=True),
+        Linkage(COPY, PROTECTED, ORIGINAL, "the attacker already holds the image", copies=True),
     )
 }

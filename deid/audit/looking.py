@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deid.audit.attackers.registry import Attacker
-from mami_core.data import Dataset, square
+from mami_core.data import Dataset, UndecodableError, square
 from mami_core.evaluation.embed import HELD
 
 Picture = NDArray[np.float32]
 
 #: Row of the data set and its picture -> the picture in another form.
 Form = Callable[[int, Picture], Picture]
+
+#: Stands where an image can not be decoded.
+NOTHING: Picture = np.zeros((8, 8), np.float32)
 
 #: What is told of the progress: how many more pictures are done.
 Told = Callable[[int], None]
@@ -27,19 +31,29 @@ def look(
     attackers: Mapping[str, Attacker],
     forms: Mapping[str, Form],
     told: Told = lambda _: None,
-) -> dict[tuple[str, str], NDArray[Any]]:
-    """Features by attacker and form, ``(rows, d)`` each.
+) -> tuple[dict[tuple[str, str], NDArray[Any]], dict[int, str]]:
+    """Features by attacker and form, ``(rows, d)`` each; and rows that can not be decoded, why.
 
-    A picture is decoded once, and few are held at a time: memory does not grow with the data set.
+    Of these the features say nothing. A picture is decoded once, and few are held at a time: memory
+    does not grow with the data set.
     """
+    lost: dict[int, str] = {}
+
+    def tried(row: int, read: Callable[[], Picture]) -> Picture:
+        try:
+            return read()
+        except UndecodableError as error:
+            lost[row] = error.why
+            return NOTHING
+
     parts: dict[tuple[str, str], list[NDArray[Any]]] = {
         (name, form): [] for name in attackers for form in forms
     }
     for start in range(0, len(rows), HELD):
         held = rows[start : start + HELD]
-        pictures = [(row, dataset.picture(row)) for row in held]
+        pictures = [(row, tried(row, partial(dataset.picture, row))) for row in held]
         for form, change in forms.items():
-            changed = [change(row, picture) for row, picture in pictures]
+            changed = [tried(row, partial(change, row, picture)) for row, picture in pictures]
             sizes = {one.size for one in attackers.values() if one.reads is None}
             squares = {size: _squares(changed, size) for size in sizes}
             found: dict[str, NDArray[Any]] = {}
@@ -51,7 +65,7 @@ def look(
                     found[eyes] = attacker.embed(squares[attacker.size])
                 parts[name, form].append(found[eyes])
         told(len(held))
-    return {key: np.concatenate(part) for key, part in parts.items()}
+    return {key: np.concatenate(part) for key, part in parts.items()}, lost
 
 
 def unchanged(row: int, picture: Picture) -> Picture:

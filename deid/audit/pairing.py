@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deid.audit.trouble import AuditError
-from mami_core.data import Dataset, Record
-from mami_core.data.store import Folder, is_inside
+from mami_core.data import Dataset
+from mami_core.data.store import is_inside
 from mami_core.weights import WeightsError, checked, facts_of, locate
 
 FILES, RUN = "files.csv", "run.json"
@@ -122,16 +122,14 @@ def _paired(
 ) -> Release:
     if not folder.is_dir():
         raise AuditError("the folder of protected images does not exist; name another")
-    store = Folder(folder)
-    kept: list[Record] = []
-    copies: list[Record] = []
+    names: dict[int, str] = {}
     unnamed = withheld = 0
     for record in dataset.records:
         # A folder of sets has its parts below; their names begin with the part's.
         name, number = pairs.get(record.name) or pairs.get(
             f"{record.source}/{record.name}", ("", 0)
         )
-        if number and name and (not is_inside(name) or name not in store):
+        if number and name and not (is_inside(name) and (folder / name).is_file()):
             raise AuditError(
                 f"{what}, line {number}: names a protected file that is not there; "
                 "name the folder of that release"
@@ -139,15 +137,14 @@ def _paired(
         unnamed += not number
         withheld += bool(number) and not name
         if name:
-            kept.append(record)
-            copies.append(replace(record, name=name))
-    if not kept:
+            names[id(record)] = name
+    if not names:
         raise AuditError(f"{what} names no image of the data set; name the one it was made from")
-    chosen = {id(record) for record in kept}
+    originals = dataset.select(lambda record: id(record) in names)
     left_out = {"not in the release": unnamed, "withheld from the release": withheld}
     return Release(
-        dataset.select(lambda record: id(record) in chosen),
-        Dataset(copies, [store] * len(copies)),
+        originals,
+        originals.moved([names[id(record)] for record in originals.records], folder),
         {reason: count for reason, count in left_out.items() if count},
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,15 @@ from deid.audit.attackers.registry import is_floor
 from deid.audit.bench import Bench
 from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.exposure import Exposed, most_exposed, subgroups
-from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
+from deid.audit.figures import (
+    FEWEST_PATIENTS,
+    Scores,
+    by_patient,
+    difference,
+    figures,
+    found_first,
+    largest,
+)
 from deid.audit.inference import inference, speaks_of
 from deid.audit.kept import keeping
 from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
@@ -41,9 +50,8 @@ from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
-SCHEMA = 2
-#: Patients with a mate that a sentence about a data set takes.
-FEWEST_PATIENTS = 30
+#: 3: ``by_images`` of each attacker.
+SCHEMA = 3
 
 FIXED, ADAPTIVE = "fixed", "adaptive"
 
@@ -71,6 +79,7 @@ def audit(
     options: Options,
     release: Release | None = None,
     *,
+    left_out: Mapping[str, int] = MappingProxyType({}),
     told: Callable[[str, int, int], None] = lambda what, done, total: None,
     keep: Path | None = None,
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
@@ -83,6 +92,8 @@ def audit(
         All its splits: `train` teaches, where it has one.
     release
         Protected images that were made from it; what is not among them is left out.
+    left_out
+        Files that are not in the data set, by why.
     told
         Is called with what is being done, and how much of it.
     keep
@@ -151,7 +162,7 @@ def audit(
             "attackers": [one.name for one in entries],
             "remover": _shown(entry, options.remover),
         },
-        "left_out": release.left_out if release is not None else {},
+        "left_out": {**left_out, **(release.left_out if release is not None else {})},
         "sources": sources,
     }
     return record | {"not_tested": not_tested(record)}
@@ -200,7 +211,11 @@ def _audited(
     asked = source.linkages(options.linkages)
     forms = source.forms(asked, options.seed, options.strength, adaptive=ADAPTIVE in bases)
     learning = {name: one for name, one in attackers.items() if name in learners}
-    seen, own = source.seen({LOOK: thumbnails(), **attackers}, learning, forms, told)
+    seen, own, lost = source.seen({LOOK: thumbnails(), **attackers}, learning, forms, told)
+    undecodable = Counter(lost[row] for row in plan.tested if row in lost)
+    plan = plan.readable(lost)
+    if not len(plan.tested):
+        raise AuditError("no image of a source can be decoded; replace the files or drop them")
     plan, copies = _without_doubles(plan, source.data.records, seen[LOOK, ORIGINAL])
     tested = [source.data.records[index] for index in plan.tested]
     effort = Effort(options.restarts, options.budget, options.seed)
@@ -217,11 +232,12 @@ def _audited(
     patients = mated(tested)
     said = {
         "kind": "|".join(sorted({record.kind for record in tested})),
-        "images": len(tested) + copies,
+        "images": len(tested) + copies + undecodable.total(),
         "people": len({record.person for record in tested}),
         "patients": patients,
         "decidable": patients >= FEWEST_PATIENTS,
         "excluded": {
+            **undecodable,
             "copies of another image": copies,
             "ids not reliable enough to match": len(tested) - len(usable(tested)),
             "one image of the person (impostors only)": _alone(tested),

@@ -90,13 +90,13 @@ class Source:
         learners: Mapping[str, Attacker],
         forms: Forms,
         told: Callable[[int, int], None],
-    ) -> tuple[Features, Features]:
+    ) -> tuple[Features, Features, dict[int, str]]:
         """Look at the tested images, and with the learners at the attacker's own.
 
         Returns
         -------
         Twice features by attacker and form, a row an image of the source; NaN or 0 where none is
-        needed.
+        needed. And rows that can not be decoded, with why.
         """
         tested, own_forms = forms
         own = np.unique(np.concatenate([self.plan.tested[:0], *(t.own for t in self.plan.trials)]))
@@ -117,15 +117,18 @@ class Source:
             told(done, total)
 
         tables: tuple[dict[tuple[str, str], NDArray[Any]], ...] = ({}, {})
+        lost: dict[int, str] = {}
         for whose, rows, looking, changes in stages:
-            for what, found in look(self.data, rows.tolist(), looking, changes, more).items():
+            seen, undecodable = look(self.data, rows.tolist(), looking, changes, more)
+            lost |= undecodable
+            for what, found in seen.items():
                 nothing = np.nan if np.issubdtype(found.dtype, np.floating) else 0
                 empty = np.full((len(self.data), found.shape[1]), nothing, dtype=found.dtype)
                 tables[whose].setdefault(what, empty)[rows] = found
         if len(fresh) < len(own):
             for name in learners:
                 tables[1].setdefault((name, ORIGINAL), tables[0][name, ORIGINAL])
-        return tables[0], tables[1]
+        return tables[0], tables[1], lost
 
     def _released(self, row: int, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         assert self.release is not None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,12 @@ class Plan:
             tuple(Trial(trial.own, np.setdiff1d(trial.tested, rows)) for trial in self.trials),
             self.basis,
         )
+
+    def readable(self, lost: Collection[int]) -> Plan:
+        """The same plan, in which the rows `lost` neither teach nor are tested."""
+        gone = np.array(sorted(lost), dtype=np.intp)
+        trials = tuple(replace(trial, own=np.setdiff1d(trial.own, gone)) for trial in self.trials)
+        return replace(self, trials=trials).without(gone)
 
 
 def in_split(record: Record, split: str) -> bool:

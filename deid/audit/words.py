@@ -105,8 +105,50 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
         gaps.append(inferred)
     if "header" not in record["options"]["attackers"]:
         gaps.append("what headers and kept attributes give away (--attacker header)")
-    gaps.append("an attacker who pools several images of the query's person")
+    if not any(_pooled(source) for source in record["sources"].values()):
+        gaps.append(
+            "an attacker who pools several images of the query's person (too few have so many)"
+        )
     return gaps
+
+
+def pooled_in_words(source: Mapping[str, Any]) -> str:
+    """What the attacker of the headline finds by several images; empty where nobody has them."""
+    if not _pooled(source):
+        return ""
+    found = headline(source)
+    told = ", ".join(
+        f"not decidable by {point['images']}"
+        if "undecidable" in point
+        else f"{_of_100(point['linkability']['value'])} by {_several(point)}"
+        for point in _points_of(source, found)
+    )
+    return (
+        f"{found['attacker']} ({found['linkage']}) finds of 100 patients, by their images: {told}"
+    )
+
+
+def _several(point: Mapping[str, Any]) -> str:
+    if point["images"] == "1":
+        return "1"
+    many = f"all, {point['mean']:.1f}" if point["images"] == "all" else point["images"]
+    return f"{many} (one by one {_of_100(point['alone'])})"
+
+
+def _pooled(source: Mapping[str, Any]) -> bool:
+    """Whether some number of images above 1 is decidable."""
+    return any(
+        point["images"] != "1" and point.get("mean", 1.0) > 1.0
+        for point in _points_of(source, headline(source))
+    )
+
+
+def _points_of(source: Mapping[str, Any], found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if "value" not in found:
+        return []
+    attackers = source["linkages"][found["linkage"]][found["basis"]]["attackers"]
+    points: list[Mapping[str, Any]] = attackers[found["attacker"]]["by_images"]
+    return points
 
 
 def inferences(source: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -149,6 +191,15 @@ def _power(record: Mapping[str, Any]) -> list[str]:
         elif not any(one["passes"] for one in source["power"].values()):
             gaps.append(f"attackers of {name} that pass the power control")
     return gaps
+
+
+def left_out_in_words(record: Mapping[str, Any]) -> str:
+    """``Left out: 2 files (it is no image), ...``; empty where nothing is."""
+    told = [
+        f"{count:,} {'file' if count == 1 else 'files'} ({reason})"
+        for reason, count in record["left_out"].items()
+    ]
+    return f"Left out: {', '.join(told)}." if told else ""
 
 
 def last_line(record: Mapping[str, Any]) -> str:

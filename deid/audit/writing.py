@@ -114,6 +114,11 @@ def _points(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Mapping
         yield "fewer", figures["fewer"]["n"], 0.0, figures["fewer"]
     for point in figures["cmc"]:
         yield f"rank_{point['n']}", figures["rank1"]["gallery"], point["guess"], point
+    for point in figures["by_images"]:
+        for figure in ("linkability", "singling_out"):
+            if figure in point:
+                of = point[figure]
+                yield f"{figure}_by_{point['images']}_images", of["n"], of["guess"], of
     for figure in ("linkability", "singling_out"):
         for point in figures[figure]:
             yield figure, point["n"], point["guess"], point

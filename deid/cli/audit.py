@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
-from deid.cli.choices import DataSet, Device
+from deid.cli.choices import Device
 from deid.cli.embed import Part
 
 
 def audit(
-    dataset: DataSet,
+    dataset: Annotated[
+        str,
+        typer.Argument(help="A data set (see `deid evaluate`), or a folder of images as it lies."),
+    ],
     root: Annotated[Path | None, typer.Option(help="Where the named archive lies.")] = None,
     attacker: Annotated[
         list[str] | None,
@@ -88,7 +91,8 @@ def audit(
     from deid.audit.exposure import Exposed
     from deid.audit.pairing import paired
     from deid.audit.writing import FEATURES, claim, write
-    from mami_core.data import DatasetError, open_dataset
+    from deid.sets import open_set
+    from mami_core.data import DatasetError
     from mami_core.device import DeviceError
     from mami_core.weights import WeightsError
 
@@ -107,7 +111,8 @@ def audit(
         budget=budget,
     )
     try:
-        images = open_dataset(dataset, root)
+        opened = open_set(dataset, root)
+        images = opened.by_kind()
         release = paired(images, protected, run_dir, pairs)
         if report is not None:
             claim(report, protected)
@@ -115,7 +120,13 @@ def audit(
             keep = report / FEATURES if report is not None else None
             exposed: list[Exposed] = []
             record = run(
-                images, options, release, told=told, keep=keep, name_exposed=exposed.append
+                images,
+                options,
+                release,
+                left_out=opened.counted(),
+                told=told,
+                keep=keep,
+                name_exposed=exposed.append,
             )
         if report is not None:
             write(report, record, exposed)

@@ -85,6 +85,9 @@ def _header(parsed: Parsed, *, decode: bool = True) -> Header:
             stack=stack,
             order=order,
             side=dicom_facts.side(dataset),
+            view=dicom_kind.text(dataset, "ViewPosition").upper(),
+            sex=dicom_facts.sex(dataset),
+            age=dicom_facts.age(dataset),
         )
 
 

@@ -224,6 +224,21 @@ def side(dataset: Dataset) -> str:
     return ""
 
 
+def sex(dataset: Dataset) -> str:
+    """``M``, ``F`` or ""."""
+    value = text(dataset, "PatientSex").upper()
+    return value if value in ("M", "F") else ""
+
+
+def age(dataset: Dataset) -> float | None:
+    """Years (PS3.5: three digits and a unit), else None; never from dates, which may be shifted."""
+    value = text(dataset, "PatientAge").upper()
+    if len(value) != 4 or not value[:3].isascii() or not value[:3].isdigit():
+        return None
+    years = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}.get(value[3])
+    return None if years is None else int(value[:3]) * years
+
+
 def lossy_syntax(syntax: UID) -> bool:
     """Whether every image in this transfer syntax has lost something."""
     return syntax in (

@@ -54,6 +54,8 @@ class Header:
         Position within the stack.
     side
         ``L``, ``R`` or "".
+    view, sex, age
+        As the header says, ``M`` or ``F``, and years: "" or None where it does not.
     compressed
         A NIfTI file inside gzip.
     """
@@ -76,6 +78,9 @@ class Header:
     stack: str | None = None
     order: float = 0.0
     side: str = ""
+    view: str = ""
+    sex: str = ""
+    age: float | None = None
     compressed: bool = False
 
     @property

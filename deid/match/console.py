@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from deid.match.files import NO_IMAGE
 from deid.match.run import OTHERS
+from deid.sets.files import NO_IMAGE
 
 
 def show(record: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,11 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deid.match.files import read_files
 from deid.match.trouble import LeftOutError, MatchError
-from mami_core.data import Dataset, DatasetError, Record, known, open_dataset
-from mami_core.data.dataset import ARCHIVES
-from mami_core.data.manifest import MANIFEST
+from deid.sets import Opened, open_set
+from mami_core.data import Record, UndecodableError
 
 Picture = NDArray[np.float32]
 
@@ -68,7 +65,7 @@ def open_images(
     modality: str | None = None,
     unnamed: bool = False,
 ) -> Images:
-    """Open a data set as `deid evaluate` does, or any folder of images (or one image).
+    """What `deid.sets.open_set` opens, as entries.
 
     Parameters
     ----------
@@ -82,53 +79,22 @@ def open_images(
     MatchError, mami_core.data.DatasetError
         Where there is nothing to open.
     """
-    path = Path(spec)
-    tabled = (path / MANIFEST).is_file() or any(path.glob(f"*/{MANIFEST}"))
-    owners = _of_volumes(path)
-    if spec in ARCHIVES or (tabled and not owners):
-        images = _of_dataset(open_dataset(spec, root))
-    elif path.exists():
-        files, left_out = read_files(path, {} if unnamed else owners, unnamed=unnamed)
-        images = Images([Entry(*file) for file in files], left_out)
-    else:
-        raise MatchError("a set of images does not exist; name a folder, an image, or 'mimic'")
-    if not images.entries:
-        raise MatchError("a set holds no image that can be opened; name another folder")
+    opened = open_set(spec, root, modality=modality, unnamed=unnamed)
     entries = [
-        replace(entry, record=replace(entry.record, modality=entry.record.modality or modality))
-        for entry in images.entries
+        Entry(_said(opened.dataset.records[rows[0]], modality), partial(_decoded, opened, rows))
+        for rows in opened.groups
     ]
-    return replace(images, entries=entries)
+    if not entries:
+        raise MatchError("a set holds no image that can be opened; name another folder")
+    return Images(entries, opened.left_out)
 
 
-def _of_volumes(folder: Path) -> dict[str, str]:
-    """Patients by file of a table that names NIfTI volumes, which a data set can not; else none."""
-    from deid.scrub.options import CannotStart
-    from deid.scrub.plan import manifest_patients
+def _said(record: Record, modality: str | None) -> Record:
+    return replace(record, modality=record.modality or modality)
 
+
+def _decoded(opened: Opened, rows: Sequence[int]) -> list[Picture]:
     try:
-        owners = manifest_patients(folder)
-    except CannotStart:
-        return {}
-    return owners if any(name.endswith((".nii", ".nii.gz")) for name in owners) else {}
-
-
-def _of_dataset(dataset: Dataset) -> Images:
-    """One entry an image; where the set's row of `known.toml` pools a scan, one a scan."""
-    groups: dict[object, list[int]] = defaultdict(list)
-    for row, record in enumerate(dataset.records):
-        pooled = known(record.source, modality=record.modality).pooled
-        groups[(record.person, record.subject, record.unit) if pooled else row].append(row)
-    return Images(
-        [
-            Entry(dataset.records[rows[0]], partial(_decoded, dataset, rows))
-            for rows in groups.values()
-        ]
-    )
-
-
-def _decoded(dataset: Dataset, rows: Sequence[int]) -> list[Picture]:
-    try:
-        return [dataset.picture(row) for row in rows]
-    except DatasetError:
-        raise LeftOutError("it can not be decoded") from None
+        return [opened.dataset.picture(row) for row in rows]
+    except UndecodableError as error:
+        raise LeftOutError(error.why) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mami_core.data.dataset import Dataset, open_dataset
 from mami_core.data.known import known, modality_of
-from mami_core.data.record import DatasetError, Record, split_of
+from mami_core.data.record import DatasetError, Record, UndecodableError, split_of
 from mami_core.data.reserved import reserved
 from mami_core.data.square import square
 
@@ -12,6 +12,7 @@ __all__ = [
     "Dataset",
     "DatasetError",
     "Record",
+    "UndecodableError",
     "known",
     "modality_of",
     "open_dataset",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from mami_core.data.folders import read_folders
 from mami_core.data.known import known
 from mami_core.data.manifest import MANIFEST, read_manifest
 from mami_core.data.mimic import read_mimic
-from mami_core.data.pixels import decode
-from mami_core.data.record import DatasetError, Record
+from mami_core.data.record import DatasetError, Record, UndecodableError
 from mami_core.data.square import square
-from mami_core.data.store import Store
+from mami_core.data.store import Store, UnreadableError
 
 #: Archives that are known by name and opened at a root.
 ARCHIVES: dict[str, Callable[[Path], tuple[list[Record], Store]]] = {"mimic": read_mimic}
+
+#: Why an image is left out, where its store does not say more.
+UNDECODABLE = "it can not be decoded"
 
 
 class Dataset:
@@ -47,18 +50,16 @@ class Dataset:
 
         Raises
         ------
-        DatasetError
+        UndecodableError
             Where the file can not be decoded.
         """
         record = self.records[index]
         try:
-            picture = decode(self._stores[index].read(record.name))
+            picture = self._stores[index].picture(record.name)
         except (OSError, ValueError, NotImplementedError, AttributeError) as error:
             # The cause is not chained: decoders quote paths and header values.
-            raise DatasetError(
-                f"image {index + 1} of the data set can not be decoded "
-                f"({type(error).__name__}); replace the file or drop it"
-            ) from None
+            why = str(error) if isinstance(error, UnreadableError) else UNDECODABLE
+            raise UndecodableError(index + 1, type(error).__name__, why) from None
         rules = known(record.source, modality=record.modality)
         if record.side and record.side == rules.mirror:
             picture = picture[:, ::-1]
@@ -79,6 +80,16 @@ class Dataset:
         part = Dataset([self.records[i] for i in chosen], [self._stores[i] for i in chosen])
         part._squares = {size: stack[chosen] for size, stack in self._squares.items()}
         return part
+
+    def told(self, change: Callable[[Record], Record]) -> Dataset:
+        """The same pictures under records that `change` makes of theirs."""
+        return Dataset([change(record) for record in self.records], self._stores)
+
+    def moved(self, names: Sequence[str], folder: Path) -> Dataset:
+        """The same people's images under other names in another folder: copies in a release."""
+        stores = {id(store): store.moved(folder) for store in self._stores}
+        renamed = [replace(one, name=name) for one, name in zip(self.records, names, strict=True)]
+        return Dataset(renamed, [stores[id(store)] for store in self._stores])
 
     @classmethod
     def join(cls, parts: Sequence[Dataset]) -> Dataset:

@@ -47,10 +47,10 @@ def known(source: str, *, modality: str | None = None) -> Known:
     """The row of the table for `source`.
 
     A set that is not listed gets the defaults; pictures of right eyes are mirrored there too, since
-    the encoders have only seen them so.
+    the encoders have only seen them so, and the slices of a visit's CT are one scan.
     """
     found = _sets().get(source)
-    return found or Known(mirror="R" if modality == "fundus" else "")
+    return found or Known(mirror="R" if modality == "fundus" else "", pooled=modality == "ct")
 
 
 def modality_of(word: str) -> str | None:

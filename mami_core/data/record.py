@@ -16,6 +16,17 @@ class DatasetError(ValueError):
     """
 
 
+class UndecodableError(DatasetError):
+    """One image of a data set can not be decoded; `why`, in static words."""
+
+    def __init__(self, number: int, kind: str, why: str) -> None:
+        super().__init__(
+            f"image {number} of the data set can not be decoded ({kind}); "
+            "replace the file or drop it"
+        )
+        self.why = why
+
+
 @dataclass(frozen=True)
 class Record:
     """One image.

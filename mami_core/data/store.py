@@ -7,13 +7,25 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mami_core.data.pixels import decode
 from mami_core.data.record import DatasetError
 
 
-class Store(Protocol):
-    """Gives the bytes of an image by its name."""
+class UnreadableError(ValueError):
+    """An image can not be decoded; `str` of it is why, in static words."""
 
-    def read(self, name: str) -> bytes: ...
+
+class Store(Protocol):
+    """Gives the picture of an image by its name."""
+
+    def picture(self, name: str) -> NDArray[np.float32]:
+        """``(H, W)`` or ``(H, W, 3)`` in 0..1, as the file holds it."""
+
+    def moved(self, folder: Path) -> Store:
+        """What gives the same of the files of a folder: of a release, say."""
 
     def __contains__(self, name: str) -> bool: ...
 
@@ -26,6 +38,12 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         return (self._root / name).read_bytes()
+
+    def picture(self, name: str) -> NDArray[np.float32]:
+        return decode(self.read(name))
+
+    def moved(self, folder: Path) -> Folder:
+        return Folder(folder)
 
     def __contains__(self, name: str) -> bool:
         return (self._root / name).is_file()
@@ -53,6 +71,12 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         return self._open().read(name)
+
+    def picture(self, name: str) -> NDArray[np.float32]:
+        return decode(self.read(name))
+
+    def moved(self, folder: Path) -> Folder:
+        return Folder(folder)
 
     def __contains__(self, name: str) -> bool:
         return name in self._names

@@ -7,17 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from deid.audit.exposure import FEWEST
-from deid.audit.linkages import LINKAGES, ORIGINAL
+from deid.audit.figures import FEWEST_PATIENTS
+from deid.audit.linkages import COPY, LINKAGES, ORIGINAL
 from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.report import plots, table
-from deid.audit.words import OVERSTATES, first_sentence, headline, inferences, last_line, sentence
+from deid.audit.words import (
+    OVERSTATES,
+    first_sentence,
+    headline,
+    inferences,
+    last_line,
+    left_out_in_words,
+    pooled_in_words,
+    sentence,
+)
 from deid.evaluation_report.figures import Figure
 from deid.report.frame import render
 from deid.report.words import visible
 
 #: Why a figure is not drawn.
 FEW_PEOPLE = "too few people to draw it over"
+FEW_IMAGES = f"fewer than {FEWEST_PATIENTS} patients have several images beside another visit"
 FEW_PAIRS = "not more than ten pairs of distinct patients"
 
 
@@ -50,6 +61,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         record=record,
         first=first_sentence(record),
         last=last_line(record),
+        left_out=left_out_in_words(record),
         headings={**{name: name for name in table.NAMES}, **table.FIGURES},
         numeric=tuple(table.FIGURES),
         lines=list(table.lines(record)),
@@ -63,6 +75,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         curves={
             name: curve_in_words(one["curve"]) for name, one in sources.items() if "curve" in one
         },
+        pooled={name: pooled_in_words(one) for name, one in sources.items()},
         verdicts={name: verdict(one["power"]) for name, one in sources.items() if "power" in one},
         subgroups={name: _subgroups(sources[name], one) for name, one in found.items()},
         fewest=FEWEST,
@@ -107,6 +120,19 @@ def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:
                 "share singled out",
                 "Singling out: what the picture says is true of exactly one of so many people.",
             ),
+            "linkability by images": plots.over_images(
+                drawn,
+                "linkability",
+                "share of patients found",
+                f"Several images of a person pooled find it first {people}, by visits that none "
+                "of them is of: the more are pooled, the fewer are left to be found by.",
+            ),
+            "singling out by images": plots.over_images(
+                drawn,
+                "singling_out",
+                "share singled out",
+                "Several images of a person pooled are true of exactly one.",
+            ),
             "CMC": plots.over(
                 drawn,
                 "cmc",
@@ -119,6 +145,8 @@ def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:
             "before and after": plots.before_after(drawn),
         }
         why = {"linkability": FEW_PEOPLE, "singling out": FEW_PEOPLE, "ROC": FEW_PAIRS}
+        if name != COPY:
+            why["linkability by images"] = FEW_IMAGES
         yield Section(
             name,
             LINKAGES[name].question,

@@ -51,7 +51,38 @@ class Drawn:
 
 def over(drawn: Drawn, figure: str, x_label: str, y_label: str, caption: str) -> Figure | None:
     """A figure over people or ranks ``n``; None where there are not two numbers to draw."""
-    curves = {name: one[figure] for name, one in drawn.attackers.items() if len(one[figure]) > 1}
+    points = {name: one[figure] for name, one in drawn.attackers.items()}
+    return _over(drawn, points, x_label, y_label, caption)
+
+
+def over_images(drawn: Drawn, figure: str, y_label: str, caption: str) -> Figure | None:
+    """A figure over the number of images that are pooled."""
+    points = {
+        name: sorted(
+            (
+                {**point[figure], "n": point["mean"]}
+                for point in one["by_images"]
+                if figure in point
+            ),
+            key=lambda point: float(point["n"]),
+        )
+        for name, one in drawn.attackers.items()
+    }
+    return _over(drawn, points, "images of one person, the last all of them", y_label, caption)
+
+
+def _over(
+    drawn: Drawn,
+    points_of: Mapping[str, Sequence[Mapping[str, float]]],
+    x_label: str,
+    y_label: str,
+    caption: str,
+) -> Figure | None:
+    curves = {
+        name: points
+        for name, points in points_of.items()
+        if len({point["n"] for point in points}) > 1
+    }
     if not curves:
         return None
     longest = max(curves.values(), key=len)

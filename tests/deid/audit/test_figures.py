@@ -109,3 +109,37 @@ def test_the_difference_is_of_each_patient_with_itself() -> None:
     fewer = difference([before], [equal], 20)
     assert fewer["value"] == pytest.approx(rank1 - 1 / 20)
     assert fewer["low"] < fewer["value"] < fewer["high"]
+
+
+def test_what_several_images_find_is_told_where_thirty_patients_have_them() -> None:
+    some = records(35, 6)[:-6] + records(36, 3)[-3:]
+    rows = np.repeat(np.random.default_rng(0).normal(size=(36, 9)), 6, axis=0)[: len(some)]
+    rows += 1.5 * np.random.default_rng(1).normal(size=rows.shape)
+    scored = score(rows, rows, some, LINKAGES["original"])
+    assert scored is not None
+    found = figures([scored], None, 0)
+    one, two, five, every = found["by_images"]
+    assert one["linkability"] == found["linkability"][-1]
+    assert one["alone"] == one["linkability"]["value"]
+    assert [point["linkability"]["patients"] for point in (one, two, five)] == [35, 35, 34]
+    assert (two["mean"], five["mean"], every["mean"]) == (2.0, 5.0, pytest.approx(4.914, abs=1e-3))
+    assert two["linkability"]["value"] > two["alone"]
+    assert five["linkability"]["value"] > five["alone"]
+    assert five["singling_out"]["guess"] == found["singling_out"][-1]["guess"]
+    few = score(rows[:150], rows[:150], some[:150], LINKAGES["original"])
+    assert few is not None
+    assert {tuple(point)[1] for point in figures([few], None, 0)["by_images"]} == {"undecidable"}
+    copied = score(rows, rows, some, LINKAGES["copy"])
+    assert copied is not None
+    assert figures([copied], None, 0)["by_images"] == []
+
+
+def test_the_pooled_linkage_leaves_out_the_visit_in_either_form() -> None:
+    """The gallery holds protected and original of each visit: neither of a pooled one is there."""
+    some = records(30, 3)
+    visits = np.eye(90)
+    scored = score(visits, visits, some, LINKAGES["pooled"])
+    assert scored is not None
+    # Every image is like itself alone: whoever is found was found by a visit that was pooled.
+    assert np.all(scored.pools["2"].together.own == 0.0)
+    assert np.all(scored.pools["all"].alone.own == 0.0)

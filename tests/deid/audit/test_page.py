@@ -193,3 +193,19 @@ def test_in_a_browser_a_press_sorts_nothing_complains_and_hostile_names_are_text
     assert "<title>Audit of identity in images (private)</title>" in after
     assert "<img" not in after
     assert "&lt;img src=x" in after
+
+
+def test_what_several_images_find_is_drawn_or_said_to_be_undecidable(record: Record) -> None:
+    assert "Not decidable: linkability by images, fewer than 30 patients" in page(record)
+    several = copy.deepcopy(record)
+    for linked in several["sources"]["demo"]["linkages"].values():
+        for found in linked.values():
+            for figures in found["attackers"].values():
+                one, two, _, _ = figures["by_images"]
+                two.clear()
+                two.update(one, images="2", mean=2.0)
+    text = page(several)
+    assert "linkability by images, fewer" not in text
+    plot = text.split('aria-label="share of patients found, demo, outer"')[2]
+    assert "images of one person" in plot.split("</figure>")[0]
+    assert "by their images: " in "".join(spoken(text))

@@ -47,7 +47,7 @@ def test_json_is_one_object_with_a_schema(app: Typer, people: People) -> None:
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
-    assert record["schema"] == 2
+    assert record["schema"] == 3
     found = record["sources"]["demo"]["linkages"]["original"]["fixed"]["attackers"]["pixels"]
     assert (found["asked"]["n"], found["asked"]["guess"]) == (20, 0.05)
     assert [point["n"] for point in found["linkability"]] == [2, 5, 10, 20, 31]
@@ -67,7 +67,13 @@ def test_a_report_is_private_and_a_second_audit_looks_at_nothing_again(
     ranks = {f"rank_{k}" for k in (1, 2, 5, 10, 20, 31)}
     # 465 pairs of patients say nothing of one false alarm in 100: no row, and no number.
     others = {"auc", "eer", "d_sys", "d_sys_null", "c_llr", "linkability", "singling_out"}
-    assert {row["figure"] for row in rows} == others | ranks
+    # Of two visits one is left to be found by: one image, and all of the other visit's, is one.
+    pooled = {
+        f"{figure}_by_{images}_images"
+        for figure in ("linkability", "singling_out")
+        for images in ("1", "all")
+    }
+    assert {row["figure"] for row in rows} == others | ranks | pooled
     null = next(row for row in rows if row["figure"] == "d_sys_null")
     assert null["value"] == ""
     assert 0.0 < float(null["low"]) < float(null["high"]) < 0.6
@@ -135,3 +141,18 @@ def test_attackers_are_listed_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_without_a_table_is_audited_as_it_lies(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    flat, folder = people(val=8), tmp_path / "lying"
+    for path in flat.glob("*.png"):
+        patient, visit = path.stem.split("_")
+        (folder / patient / visit).mkdir(parents=True, exist_ok=True)
+        (folder / patient / visit / "1.png").write_bytes(path.read_bytes())
+    (folder / "letter.txt").write_text("nothing")
+    done = CliRunner().invoke(app, ["audit", str(folder), "--split=all", "--attacker=pixels"])
+    assert done.exit_code == 0, done.output
+    assert "folder: not decidable with this data: 8 patients" in done.stdout
+    assert "Left out: 1 file (it is no image)." in done.stdout.splitlines()
