@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 SUMS = "SHA256SUMS"
-KINDS = ("mami", "mfm", "remover")
+#: The kinds of which an identity can be had; `WHITEN` is also the bundled one's name.
+WHITEN = "whiten"
+ENCODERS = ("mami", WHITEN)
+KINDS = (*ENCODERS, "mfm", "remover")
 _PLACES = (
     Path(__file__).resolve().parent / "bundled",
     Path(__file__).resolve().parent.parent / "weights",
@@ -37,7 +40,7 @@ class Weights:
     Attributes
     ----------
     kind
-        ``mami``, ``mfm`` or ``remover``.
+        One of `KINDS`.
     model
         In evaluation mode, on the CPU, float32.
     facts
@@ -145,7 +148,7 @@ def _settled(data: bytes) -> bytes:
 
 
 def load(name: str | Path) -> Weights:
-    """Load a bundled network by name (``mami_tiny``, ``mfm_tiny``, ``remover``) or one by path.
+    """Load a bundled network by name (``mami_tiny``, ``whiten``, ``remover``) or one by path.
 
     Raises
     ------
@@ -180,6 +183,10 @@ def _kinds(kind: str) -> tuple[type[Any], Callable[[Any], nn.Module]]:
         from mami_core.models.encoder import Config, MaMI
 
         return Config, MaMI
+    if kind == WHITEN:
+        from mami_core.models.whiten import Whiten, WhitenConfig
+
+        return WhitenConfig, Whiten
     if kind == "mfm":
         from mami_core.models.mfm import MedicalConfig, MedicalEncoder
 

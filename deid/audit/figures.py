@@ -16,6 +16,7 @@ from mami_core.evaluation.curves import density
 from mami_core.evaluation.d_sys import Grid, d_sys, grid
 from mami_core.evaluation.detection import detection, found_among
 from mami_core.evaluation.folds import verification_of_folds
+from mami_core.evaluation.intervals import mean_difference
 from mami_core.evaluation.llr import FEWEST as FEWEST_TO_CALIBRATE
 from mami_core.evaluation.llr import c_llr
 from mami_core.evaluation.protocol import Gallery, Pairs, normalised, pooled, usable
@@ -302,18 +303,11 @@ def difference(
     ]
     common = sorted(set(found[0]) & set(found[1]))
     earlier, later = (np.array([means[person] for person in common]) for means in found)
-    fewer = earlier - later
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(len(fewer), np.full(len(fewer), 1.0 / len(fewer)), size=1000)
-    low, high = np.quantile(drawn @ fewer / len(fewer), [0.025, 0.975])
     return {
         "n": people,
         "before": float(earlier.mean()),
         "after": float(later.mean()),
-        "value": float(fewer.mean()),
-        "low": float(low),
-        "high": float(high),
-        "patients": len(fewer),
+        **mean_difference(earlier - later, seed=seed).as_dict(),
     }
 
 

@@ -29,7 +29,8 @@ def evaluate(
 
     AUC is over pairs of images, rank-1 over the people of the split; each patient weighs the same.
     Beside it: pixels (thumbnails), frozen (an ImageNet network), whiten (that network, whitened in
-    closed form on people of the split 'train'), and chance.
+    closed form on people of the split 'train'), and chance. A last line says what it finds more
+    than the bundled encoder 'whiten', over the patients of all sources.
     """
     from deid.evaluation_report import PAGE, Report, ReportError
     from mami_core.data import DatasetError, open_dataset
@@ -64,7 +65,7 @@ def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from deid.evaluation_report import absences, lines
+    from deid.evaluation_report import absences, beside_whiten, lines
 
     title = f"Split {found['split']}: figure (95 % interval over patients)"
     table = Table(title=title, box=SIMPLE_HEAD)
@@ -76,5 +77,5 @@ def _print(found: dict[str, Any]) -> None:
             table.add_row(next(labels, ""), line.row, line.auc, line.rank1, line.people)
         table.add_section()
     Console().print(table)
-    for sentence in absences(found["sources"]):
+    for sentence in (*absences(found["sources"]), *beside_whiten(found)):
         typer.echo(sentence)

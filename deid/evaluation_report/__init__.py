@@ -6,6 +6,6 @@ The page names data sets and modalities; patients and files it does not name.
 from __future__ import annotations
 
 from deid.evaluation_report.folder import PAGE, Report, ReportError
-from deid.evaluation_report.table import absences, lines
+from deid.evaluation_report.table import absences, beside_whiten, lines
 
-__all__ = ["PAGE", "Report", "ReportError", "absences", "lines"]
+__all__ = ["PAGE", "Report", "ReportError", "absences", "beside_whiten", "lines"]

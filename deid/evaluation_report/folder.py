@@ -13,7 +13,7 @@ from deid.evaluation_report.log import training_log
 from deid.evaluation_report.page import pieces
 from mami_core.evaluation.embed import embedder
 from mami_core.files import private_folder, write_text
-from mami_core.weights import locate
+from mami_core.weights import WHITEN, checked, facts_of, locate
 
 FIGURES, PAGE = "figures.json", "evaluate.html"
 
@@ -46,13 +46,14 @@ class Report:
     def __init__(self, folder: Path, weights: str, device: str) -> None:
         _claim(folder)
         self._folder, self._weights = folder, locate(weights)
-        modality = embedder(weights, device, feature="modality")
+        has_modality = facts_of(weights)["kind"] != WHITEN
+        modality = embedder(weights, device, feature="modality") if has_modality else None
         self.gathered = Gathered(modality)
         # A path may name a person or a project; a bundled name does not.
         bundled = self._weights.stem == weights
         self._encoder = {
             "encoder": weights if bundled else "an unnamed encoder",
-            "SHA-256": modality.sha256,
+            "SHA-256": checked(self._weights),
             "mami-deid": __version__,
         }
 

@@ -21,17 +21,17 @@ class Gathered:
     Parameters
     ----------
     modality
-        Embeds pictures as the encoder's modality representations M.
+        Embeds pictures as the encoder's modality representations M; None where it has none.
 
     Attributes
     ----------
     curves
         By source and row.
     modalities
-        M of up to `MOST` images, ``(n, width)``, by source and modality.
+        M of up to `MOST` images, ``(n, width)``, by source and modality; empty without M.
     """
 
-    def __init__(self, modality: Embedder) -> None:
+    def __init__(self, modality: Embedder | None) -> None:
         self._modality = modality
         self.curves: dict[str, dict[str, Curves]] = {}
         self.modalities: dict[tuple[str, str], NDArray[np.float32]] = {}
@@ -41,6 +41,8 @@ class Gathered:
     ) -> None:
         """Take up one source."""
         self.curves[source] = {name: curves(row, images.records) for name, row in rows.items()}
+        if self._modality is None:
+            return
         # Evenly over the table, for the draw needs no chance to be fair to its parts.
         chosen = np.unique(np.linspace(0, len(images) - 1, MOST).round().astype(int))
         seen = self._modality.embed(images.squares(self._modality.size)[chosen])

@@ -8,7 +8,7 @@ from typing import Any
 from deid.evaluation_report import figures
 from deid.evaluation_report.gather import Gathered
 from deid.evaluation_report.log import TrainingLog
-from deid.evaluation_report.table import absences, lines
+from deid.evaluation_report.table import absences, beside_whiten, lines
 from deid.report.frame import render
 
 
@@ -41,7 +41,7 @@ def pieces(
         split=found["split"],
         encoder=encoder,
         table={source: (of, lines(of)) for source, of in sources.items()},
-        absences=absences(sources),
+        absences=[*absences(sources), *beside_whiten(found)],
         pairs=[
             figures.similarity(source, of, curves["encoder"])
             for source, (of, curves) in seen.items()

@@ -41,9 +41,22 @@ def absences(sources: Mapping[str, Any]) -> list[str]:
     return told
 
 
+def beside_whiten(found: Mapping[str, Any]) -> list[str]:
+    """A sentence on what the encoder finds more than the bundled `whiten`, where that is known."""
+    if "beside_whiten" not in found:
+        return []
+    both = found["beside_whiten"]
+    told = [f"{name} {_signed(both[key])}" for key, name in (("auc", "AUC"), ("rank1", "rank-1"))]
+    return [f"Less bundled whiten: {', '.join(told)}"]
+
+
 def interval(figure: Mapping[str, Any]) -> str:
     """A figure and its 95 % interval."""
     return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f})"
+
+
+def _signed(figure: Mapping[str, Any]) -> str:
+    return f"{figure['value']:+.3f} ({figure['low']:+.3f}, {figure['high']:+.3f})"
 
 
 def _line(name: str, row: Mapping[str, Any]) -> Line:

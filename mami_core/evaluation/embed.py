@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mami_core.data import Dataset, square
 from mami_core.files import atomic
+from mami_core.weights import ENCODERS, WHITEN
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 #: Pictures a forward pass: large ones cost a CPU as much again in fresh memory (measured at 32).
 BATCH = {"cpu": 4, "cuda": 64}
 
-#: Pictures that `table` decodes at a time, so that a large data set needs little memory.
+#: Pictures that `embeddings` decodes at a time, so that a large data set needs little memory.
 HELD = 64
 
 
@@ -62,12 +63,12 @@ def embedder(
     device
         ``auto``, ``cpu`` or ``cuda``.
     feature
-        Which of the network's outputs (`Identity`) an embedding is.
+        Which of the network's outputs (`mami_core.models.encoder.Identity`) an embedding is.
 
     Raises
     ------
     mami_core.weights.WeightsError
-        Where they can not be used, or are not those of an identity encoder.
+        Where they can not be used, or are not those of an identity encoder that has the feature.
     mami_core.device.DeviceError
         Where there is no such device.
     """
@@ -75,8 +76,10 @@ def embedder(
     from mami_core.weights import WeightsError, load
 
     loaded = load(weights)
-    if loaded.kind != "mami":
+    if loaded.kind not in ENCODERS:
         raise WeightsError("these weights are not an identity encoder's; give those of train-mami")
+    if loaded.kind == WHITEN and feature == "modality":
+        raise WeightsError("the closed form has no representation of the modality")
     where = chosen(device)
     model = loaded.model.to(where)
     embed = in_batches(lambda pictures: getattr(model(pictures), feature), where)
@@ -109,6 +112,16 @@ def in_batches(network: Callable[[Tensor], Tensor], where: str) -> Embed:
     return embed
 
 
+def embeddings(encoder: Embedder, dataset: Dataset) -> NDArray[np.float32]:
+    """One row an image, ``(n, d)``; pictures are decoded as they are needed, and not kept."""
+    parts = []
+    for start in range(0, len(dataset), HELD):
+        held = range(start, min(start + HELD, len(dataset)))
+        pictures = [np.rint(square(dataset.picture(i), encoder.size) * 255.0) for i in held]
+        parts.append(encoder.embed(np.stack(pictures).astype(np.uint8)))
+    return np.concatenate(parts)
+
+
 def table(encoder: Embedder, dataset: Dataset) -> dict[str, NDArray[np.generic]]:
     """One row an image.
 
@@ -117,13 +130,8 @@ def table(encoder: Embedder, dataset: Dataset) -> dict[str, NDArray[np.generic]]
     ``embedding`` ``(n, d)`` float32, and as text ``name`` (of the image within its set) and
     ``patient`` (``source/patient``).
     """
-    parts = []
-    for start in range(0, len(dataset), HELD):
-        held = range(start, min(start + HELD, len(dataset)))
-        pictures = [np.rint(square(dataset.picture(i), encoder.size) * 255.0) for i in held]
-        parts.append(encoder.embed(np.stack(pictures).astype(np.uint8)))
     return {
-        "embedding": np.concatenate(parts).astype(np.float32),
+        "embedding": embeddings(encoder, dataset).astype(np.float32),
         "name": np.array([record.name for record in dataset.records]),
         "patient": np.array(["/".join(record.person) for record in dataset.records]),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,17 @@ def verification_of_folds(folds: Sequence[Pairs], *, resamples: int = 400) -> Es
 
     Of a single fold it is `mami_core.evaluation.verification`.
     """
+    return patient_bootstrap(weighted_auc(folds), *counts(folds), resamples=resamples)
+
+
+def counts(folds: Sequence[Pairs]) -> tuple[int, int]:
+    """How many people the folds show, and how many of them have mates."""
+    mated = sum(int(np.unique(fold.mated_patient).size) for fold in folds)
+    return sum(fold.people for fold in folds), mated
+
+
+def weighted_auc(folds: Sequence[Pairs]) -> Callable[[Array], float]:
+    """The AUC of `verification_of_folds` for multiplicities ``(people,)`` of all folds' people."""
     ranks = [Ranks.of(fold.mated, fold.impostor) for fold in folds]
     mated = [int(np.unique(fold.mated_patient).size) for fold in folds]
     edges = np.cumsum([0, *(fold.people for fold in folds)])
@@ -34,7 +45,7 @@ def verification_of_folds(folds: Sequence[Pairs], *, resamples: int = 400) -> Es
         weight = np.array(mated, dtype=np.float64)[defined]
         return float(values[defined] @ weight / weight.sum()) if weight.sum() else float("nan")
 
-    return patient_bootstrap(statistic, int(edges[-1]), sum(mated), resamples=resamples)
+    return statistic
 
 
 def _auc(rank: Ranks, fold: Pairs, times: Array) -> float:

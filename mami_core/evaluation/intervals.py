@@ -102,6 +102,61 @@ def patient_bootstrap(
     return Estimate(value, low, high, patients)
 
 
+def mean_difference(values: Array, *, resamples: int = 1000, seed: int = 0) -> Estimate:
+    """Mean of what each patient differs by, with the percentiles of a bootstrap over patients.
+
+    Parameters
+    ----------
+    values
+        One number a patient, ``(p,)``, from -1 to 1: what one finds less what another finds.
+    """
+    patients = len(values)
+    if not patients:
+        return _spread(float("nan"), values, 0)
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(patients, np.full(patients, 1.0 / patients), size=resamples)
+    return _spread(float(values.mean()), drawn @ values / patients, patients)
+
+
+def paired_bootstrap(
+    first: Callable[[Array], float],
+    second: Callable[[Array], float],
+    people: int,
+    patients: int,
+    *,
+    resamples: int = 400,
+    seed: int = 0,
+) -> Estimate:
+    """`first` less `second`, two pair statistics of the same people, who are drawn for both alike.
+
+    Parameters
+    ----------
+    first, second
+        As `patient_bootstrap` takes a statistic.
+    people, patients
+        As there.
+    """
+    generator = np.random.default_rng(seed)
+    even = np.full(people, 1.0 / people)
+    drawn = np.array(
+        [
+            first(times) - second(times)
+            for times in generator.multinomial(people, even, size=resamples).astype(np.float64)
+        ]
+    )
+    everybody = np.ones(people)
+    value = first(everybody) - second(everybody)
+    return _spread(value, drawn[~np.isnan(drawn)], patients)
+
+
+def _spread(value: float, drawn: Array, patients: int) -> Estimate:
+    """A difference between the 2.5th and the 97.5th percentile of its resamples."""
+    if not drawn.size:
+        return Estimate(value, -1.0, 1.0, patients)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(value, float(low), float(high), patients)
+
+
 def _logit(values: Array) -> Array:
     inside = np.clip(values, 1e-6, 1 - 1e-6)
     return np.log(inside / (1 - inside))

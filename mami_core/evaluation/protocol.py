@@ -221,8 +221,10 @@ def verification(found: Pairs, *, resamples: int = 400) -> Estimate:
     return patient_bootstrap(statistic, found.people, patients, resamples=resamples)
 
 
-def figures(embeddings: NDArray[np.floating], records: Sequence[Record]) -> Figures | None:
-    """AUC and rank-1 of one source's images; None where no subject has two units."""
+def matched(
+    embeddings: NDArray[np.floating], records: Sequence[Record]
+) -> tuple[Gallery, Pairs] | None:
+    """Scores of one source's images; None where no subject has two units."""
     keep = usable(records)
     if not keep.size:
         return None
@@ -230,8 +232,17 @@ def figures(embeddings: NDArray[np.floating], records: Sequence[Record]) -> Figu
     searched = gallery(rows, kept)
     if not searched.own.size or searched.size < 2:
         return None
+    return searched, pairs(rows, kept)
+
+
+def figures(embeddings: NDArray[np.floating], records: Sequence[Record]) -> Figures | None:
+    """AUC and rank-1 of one source's images; None where no subject has two units."""
+    scores = matched(embeddings, records)
+    if scores is None:
+        return None
+    searched, compared = scores
     rank1 = patient_mean(found_within(searched.own, searched.impostors), searched.patient)
-    return Figures(verification(pairs(rows, kept)), rank1, searched.size)
+    return Figures(verification(compared), rank1, searched.size)
 
 
 def by_source(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +19,11 @@ from mami_core.data import Dataset, Record, reserved
 from mami_core.evaluation.embed import Embedder, in_batches
 from mami_core.evaluation.protocol import usable
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Array = NDArray[np.float64]
 
 SIDE = 224
 #: Features of its last map, which stand at the end.
 LAST = 1280
-MAXIMUM_SHARE = 0.3
 COMPONENTS, SHRINK = 1024, 0.3
 #: Whitening helps from about five people on (nih: AUC 0.93 without, 0.94 with 5, 0.95 with 20).
 FEWEST = 10
@@ -79,29 +74,17 @@ def imagenet(where: str) -> Embedder:
     AbsentError
         Where the package with its weights is not installed.
     """
-    import timm
-    import torch
-
     from mami_core.imagenet import LITE0, PACKAGES, load_into, weights_file
+    from mami_core.models.whiten import Depths
 
     file = weights_file()
     if file is None:
         raise AbsentError(f"{PACKAGES[LITE0]} is not installed")
-    trunk: Any = timm.create_model(LITE0, pretrained=False, num_classes=0).eval()
-    load_into(trunk, file)
-    trunk.to(where).to(memory_format=torch.channels_last)
-    mean, std = (
-        torch.tensor(trunk.default_cfg[name], device=where).view(1, 3, 1, 1)
-        for name in ("mean", "std")
-    )
-
-    def depths(pictures: Tensor) -> Tensor:
-        last, early = trunk.forward_intermediates((pictures - mean) / std, indices=(2, 3))
-        means = [one.mean(dim=(2, 3)) for one in (*early, last)]
-        return torch.cat([*means[:2], MAXIMUM_SHARE * last.amax(dim=(2, 3)), means[2]], dim=1)
-
+    network = Depths(LITE0).eval()
+    load_into(network.trunk, file)
+    network.to(where)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Embedder(in_batches(depths, where), SIDE, digest)
+    return Embedder(in_batches(network, where), SIDE, digest)
 
 
 def fit_on(dataset: Dataset) -> Dataset:
@@ -122,7 +105,7 @@ def fit_on(dataset: Dataset) -> Dataset:
             taken.add(person)
             left -= images[person]
     part = free.select(lambda record: record.person in taken)
-    several = sum(count > 1 for count in Counter(_identities(part.records)).values())
+    several = sum(count > 1 for count in Counter(identities(part.records)).values())
     if several < FEWEST:
         raise AbsentError(f"{several} people in 'train' have several images, and it takes {FEWEST}")
     return part
@@ -139,11 +122,11 @@ def closed_form(
         Widths of the parts that are scaled one by one; all features are one part without it.
     """
     blocks = depths or (features.shape[1],)
-    found = whiten(features, _identities(records), blocks, COMPONENTS, shrink=SHRINK)
+    found = whiten(features, identities(records), blocks, COMPONENTS, shrink=SHRINK)
     return found.weight
 
 
-def _identities(records: Sequence[Record]) -> list[tuple[str, str]]:
+def identities(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Whose an image is, as a figure would match it; nobody else's where the id is not reliable."""
     sure = set(usable(records).tolist())
     return [

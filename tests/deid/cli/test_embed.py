@@ -56,6 +56,20 @@ def test_every_image_is_a_row_that_anybody_can_read(
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
 
 
+def test_the_bundled_closed_form_embeds_as_encoders_do(
+    app: Typer, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "found.npz"
+    done = CliRunner().invoke(app, ["whiten", str(folder), str(out), "--device=cpu"])
+    assert done.exit_code == 0, done.output
+    with np.load(out) as held:
+        assert np.isfinite(held["embedding"]).all()
+        assert held["embedding"].shape == (
+            5,
+            embedder("whiten", "cpu").embed(np.zeros((1, 3, 320, 320), np.uint8)).shape[1],
+        )
+
+
 def test_a_split_is_a_part_of_it(app: Typer, encoder: Path, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "found.npz"
     call = [str(encoder), str(folder), str(out), "--device=cpu", "--split=val"]

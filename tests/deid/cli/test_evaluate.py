@@ -70,6 +70,12 @@ def test_json_is_one_object_with_every_figure_and_what_stands_beside_it(
         assert figures["rank1"]["chance"] == pytest.approx(1 / 6)
     for row in ("pixels", "frozen", "whiten"):
         assert demo[row]["auc"]["value"] > 0.99
+    # One source: what holds over all of them is its own.
+    assert found["beside_whiten"] == demo["beside_whiten"]
+    for name, less in demo["beside_whiten"].items():
+        assert -1 <= less["low"] <= less["value"] <= less["high"] <= 1
+        assert less["value"] <= demo[name]["value"]
+        assert less["patients"] == 6
 
 
 def test_the_table_names_every_row_within_80_columns(
@@ -82,6 +88,7 @@ def test_the_table_names_every_row_within_80_columns(
         assert word in done.stdout
     chance = next(line.split() for line in done.stdout.splitlines() if "chance" in line)
     assert chance == ["chance", "0.500", "0.167"]
+    assert "Less bundled whiten: AUC " in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
@@ -108,6 +115,30 @@ def test_without_the_package_a_line_says_so_and_the_rest_stands(
     demo = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)["sources"]["demo"]
     assert set(demo["absent"]) == {"frozen", "whiten"}
     assert not {"frozen", "whiten"} & set(demo)
+
+
+def test_the_bundled_whiten_stands_beside_nothing_of_its_own(
+    app: Typer, folder_without_train: Path, tmp_path: Path
+) -> None:
+    call = ["whiten", str(folder_without_train), "--device=cpu", f"--report={tmp_path / 'page'}"]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert "Less bundled whiten" not in done.stdout
+    found = json.loads((tmp_path / "page" / "figures.json").read_text())
+    assert found["sources"]["demo"]["rank1"]["value"] == 1.0
+    assert "beside_whiten" not in {*found, *found["sources"]["demo"]}
+    page = (tmp_path / "page" / "evaluate.html").read_text()
+    assert "no representation of what kind of image" in page
+    assert 'aria-label="Map of modality' not in page
+
+
+def test_what_whiten_was_fitted_on_is_no_ground_to_compare_on(
+    app: Typer, encoder: Path, folder: Path
+) -> None:
+    call = [str(encoder), str(folder), "--device=cpu", "--split=train", "--json"]
+    found = json.loads(CliRunner().invoke(app, call).stdout)
+    assert found["sources"]["demo"]["auc"]["patients"] == FEWEST
+    assert "beside_whiten" not in {*found, *found["sources"]["demo"]}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mami_core.evaluation import patient_bootstrap, patient_mean, wilson
+from mami_core.evaluation.intervals import mean_difference, paired_bootstrap
 
 
 @given(value=st.integers(0, 1000).map(lambda k: k / 1000), patients=st.integers(1, 10_000))
@@ -60,3 +63,29 @@ def test_resamples_in_which_the_statistic_is_not_defined_are_left_out() -> None:
 
     found = patient_bootstrap(statistic, 10, 10)
     assert found.low < found.value < found.high
+
+
+def test_a_difference_covers_the_truth_and_shrinks_where_both_rise_and_fall_together() -> None:
+    generator = np.random.default_rng(2)
+    covered, widths = 0, []
+    for seed in range(100):
+        first = generator.uniform(0, 1, 40)
+        second = first - 0.1 + 0.05 * generator.normal(size=40)
+
+        def mean_of(values: np.ndarray) -> Callable[[np.ndarray], float]:
+            return lambda times: float(times @ values / times.sum())
+
+        found = paired_bootstrap(mean_of(first), mean_of(second), 40, 40, seed=seed)
+        covered += found.low <= 0.1 <= found.high
+        widths.append(found.high - found.low)
+        alike = mean_difference(first - second, seed=seed)
+        assert (alike.value, alike.low) == pytest.approx((found.value, found.low), abs=0.01)
+    assert 88 <= covered <= 100
+    # Unpaired, the two means alone would spread by 0.25.
+    assert max(widths) < 0.06
+
+
+def test_a_difference_that_no_resample_defines_is_anything() -> None:
+    found = paired_bootstrap(lambda _: float("nan"), lambda _: 0.5, 3, 0)
+    assert (found.low, found.high) == (-1.0, 1.0)
+    assert mean_difference(np.zeros(0)).patients == 0
