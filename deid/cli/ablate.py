@@ -13,8 +13,8 @@ from deid.cli.choices import Device
 from deid.cli.train import Data, Guides, ImageSize, Root, guides_of, refuse
 
 if TYPE_CHECKING:
-    from mami_core.evaluation import Figures
-    from mami_core.training.ablate import Table
+    from mami_core.evaluation import Estimate
+    from mami_core.training.ablate import Judged, Table
 
 
 def ablate(
@@ -44,7 +44,8 @@ def ablate(
     """Train the ablations of the paper at one budget, and score each on split `val`.
 
     A figure is the mean over seeds; its interval (over patients) reaches from the lowest to the
-    highest of them. The paper's own figures stand beside: other data, another budget.
+    highest of them. "Beside ours" is what a row finds more than M_ours of the same seed, patient by
+    patient of all sets. The paper's own figures stand beside: other data, another budget.
     """
     from dataclasses import replace
 
@@ -87,9 +88,7 @@ def ablate(
         _print(one, found)
 
 
-def _plain(
-    asked: Sequence[Table], found: Mapping[str, list[dict[str, Figures]]]
-) -> list[dict[str, Any]]:
+def _plain(asked: Sequence[Table], found: Mapping[str, list[Judged]]) -> list[dict[str, Any]]:
     return [
         {
             "table": one.number,
@@ -102,8 +101,13 @@ def _plain(
                         for column, value in zip(one.columns, row.paper, strict=True)
                     },
                     "seeds": [
-                        {source: figures.as_dict() for source, figures in seed.items()}
+                        {source: figures.as_dict() for source, figures in seed.sources.items()}
                         for seed in found[row.key]
+                    ],
+                    "beside_ours": [
+                        seed.beside_ours.as_dict()
+                        for seed in found[row.key]
+                        if seed.beside_ours is not None
                     ],
                 }
                 for row in one.rows
@@ -113,27 +117,36 @@ def _plain(
     ]
 
 
-def _print(one: Table, found: Mapping[str, list[dict[str, Figures]]]) -> None:
+def _print(one: Table, found: Mapping[str, list[Judged]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as Grid
 
-    sources = sorted({source for seed in found[one.rows[0].key] for source in seed})
+    sources = sorted({source for seed in found[one.rows[0].key] for source in seed.sources})
     grid = Grid(title=f"Table {one.number}: {one.title}; split val", box=SIMPLE_HEAD)
     grid.add_column("model", no_wrap=True)
     for source in sources:
         grid.add_column(f"{source}\nAUC", no_wrap=True)
         grid.add_column(f"{source}\nrank-1", no_wrap=True)
+    grid.add_column("AUC\nbeside ours", no_wrap=True)
     for column in one.columns:
         grid.add_column(f"paper\n{column}", no_wrap=True)
     for row in one.rows:
         cells = []
         for source in sources:
-            scored = [seed[source] for seed in found[row.key]]
-            for estimates in ([s.auc for s in scored], [s.rank1 for s in scored]):
-                mean = sum(e.value for e in estimates) / len(estimates)
-                low, high = min(e.low for e in estimates), max(e.high for e in estimates)
-                cells.append(f"{mean:.3f} ({low:.3f}-{high:.3f})")
+            scored = [seed.sources[source] for seed in found[row.key]]
+            cells += [_cell([one.auc for one in scored]), _cell([one.rank1 for one in scored])]
+        beside = [seed.beside_ours.auc for seed in found[row.key] if seed.beside_ours is not None]
+        cells.append(_cell(beside, sign="+"))
         theirs = ["" if value != value else f"{value:.2f} %" for value in row.paper]
         grid.add_row(row.name, *cells, *theirs)
     Console().print(grid)
+
+
+def _cell(seeds: Sequence[Estimate], sign: str = "") -> str:
+    """The mean over seeds; from the lowest to the highest end of their intervals."""
+    if not seeds:
+        return ""
+    mean = sum(one.value for one in seeds) / len(seeds)
+    low, high = min(one.low for one in seeds), max(one.high for one in seeds)
+    return f"{mean:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"

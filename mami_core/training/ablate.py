@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mami_core.data import Dataset
 from mami_core.evaluation import Figures, by_source
+from mami_core.evaluation.difference import Difference, both, difference
+from mami_core.evaluation.embed import embedder
 from mami_core.models.encoder import SIZES, Config
 from mami_core.training.batches import digest
 from mami_core.training.guides import Guide
@@ -62,6 +65,10 @@ class Row:
         return replace(config, **changed), replace(recipe, **self.recipe, alignment=how)
 
 
+#: What every row differs from.
+OURS = Row("M_ours")
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of the paper."""
@@ -70,6 +77,23 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One training, judged on `val`.
+
+    Attributes
+    ----------
+    sources
+        Its figures by source.
+    beside_ours
+        What it finds more than ours of the same seed on the same images, over the patients of all
+        sources; None of ours, and where ours was not trained.
+    """
+
+    sources: Mapping[str, Figures]
+    beside_ours: Difference | None = None
 
 
 def tables() -> list[Table]:
@@ -107,7 +131,7 @@ def ablate(
     seeds: int = 1,
     device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, list[dict[str, Figures]]]:
+) -> dict[str, list[Judged]]:
     """Train every row of `chosen` once a seed and score it on `val`.
 
     Parameters
@@ -122,7 +146,7 @@ def ablate(
 
     Returns
     -------
-    By the rows' keys, for each seed the figures by source.
+    By the rows' keys, a training a seed.
 
     Raises
     ------
@@ -130,7 +154,7 @@ def ablate(
         One line: what is wrong and what to do.
     """
     rows = {row.key: row for table in chosen for row in table.rows}
-    found: dict[str, list[dict[str, Figures]]] = {key: [] for key in rows}
+    found: dict[str, list[Judged]] = {key: [] for key in rows}
     network = config or SIZES[recipe.size]
     joined = Dataset.join(data)
     val = joined.select(lambda record: record.split == "val")
@@ -138,6 +162,7 @@ def ablate(
         raise TrainingError("nobody in split 'val' has a second visit: there is nothing to score")
     taught = sorted((name, str(one)) for name, one in guides.items())
     for seed in range(seeds):
+        seen: dict[str, NDArray[np.float32]] = {}
         for number, (key, row) in enumerate(rows.items(), start=1):
             progress(f"{row.name}, seed {seed} ({number} of {len(rows)})")
             changed, how = row.applied(network, recipe)
@@ -158,13 +183,22 @@ def ablate(
                     device=device,
                     resume=folder.is_dir(),
                 )
-            found[key].append(_judged(path, val, device))
+            encoder = embedder(path, device)
+            seen[key] = encoder.embed(val.squares(encoder.size))
+        for key in rows:
+            found[key].append(
+                _judged(seen[key], seen.get(OURS.key) if key != OURS.key else None, val)
+            )
     return found
 
 
-def _judged(path: Path, val: Dataset, device: str) -> dict[str, Figures]:
-    from mami_core.evaluation.embed import embedder
-
-    encoder = embedder(path, device)
-    rows = encoder.embed(val.squares(encoder.size))
-    return by_source(val.records, lambda members: rows[members])
+def _judged(own: NDArray[np.float32], ours: NDArray[np.float32] | None, val: Dataset) -> Judged:
+    sources = by_source(val.records, lambda members: own[members])
+    if ours is None:
+        return Judged(sources)
+    paired = []
+    for name in sources:
+        members = [row for row, record in enumerate(val.records) if record.source == name]
+        if two := both(own[members], ours[members], [val.records[row] for row in members]):
+            paired.append(two)
+    return Judged(sources, difference(paired))

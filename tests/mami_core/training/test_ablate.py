@@ -54,7 +54,12 @@ def test_a_training_that_ended_is_not_made_again_and_serves_all_tables(
     again = ablate([data], tmp_path, chosen, **options)
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     assert again == first
-    assert [set(seed) for seed in first[ours.key]] == [{"invented"}] * 2
+    assert [set(seed.sources) for seed in first[ours.key]] == [{"invented"}] * 2
+    assert [seed.beside_ours for seed in first[ours.key]] == [None] * 2
+    for own, other in zip(first[base.key], first[ours.key], strict=True):
+        assert own.beside_ours is not None
+        apart = own.sources["invented"].auc.value - other.sources["invented"].auc.value
+        assert own.beside_ours.auc.value == pytest.approx(apart)
     # Another budget is another training.
     ablate([data], tmp_path, chosen[:1], **{**options, "steps": 2, "seeds": 1})
     assert sum(path.name == "mami.safetensors" for path in tmp_path.rglob("*")) == 6
@@ -79,6 +84,7 @@ def test_the_command_prints_the_papers_figures_beside_its_own(folder: Path, tmp_
     (table,) = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)
     assert [row["paper"]["Chest-X"] for row in table["rows"]] == [91.32, 91.49, 89.82]
     assert 0.0 <= table["rows"][0]["seeds"][0]["invented"]["auc"]["value"] <= 1.0
+    assert [len(row["beside_ours"]) for row in table["rows"]] == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
