@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import warnings
 
 import typer
 
@@ -68,6 +69,8 @@ def main() -> None:
     # Behind a double dash everything is a name.
     end = words.index("--") if "--" in words else len(words)
     debug = "--debug" in words[:end]
+    if not debug:
+        warnings.simplefilter("ignore")  # each shows a line of the source, and may quote a value
     words = [word for word in words[:end] if word != "--debug"] + words[end:]
     try:
         try:

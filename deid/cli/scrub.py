@@ -14,9 +14,10 @@ from deid.cli.trouble import interruptible, show_frames
 def scrub(
     context: typer.Context,
     input: Annotated[  # noqa: A002 - what the usage line shows
-        Path, typer.Argument(help="A folder of images, or one file. It is never written.")
+        # Texts: as a path an empty name would be the current folder.
+        str, typer.Argument(help="A folder of images, or one file. It is never written.")
     ],
-    output: Annotated[Path, typer.Argument(help="An empty folder for the share-ready copies.")],
+    output: Annotated[str, typer.Argument(help="An empty folder for the share-ready copies.")],
     run_dir: Annotated[
         Path | None, typer.Option(help="Private folder of the run.", show_default="OUTPUT.run")
     ] = None,

@@ -1,16 +1,20 @@
 """JPEG 2000 codestreams (HTJ2K too): out of their boxes, and without their comments.
 
 Markers as in ITU-T T.800 annex A. The codestream is kept as it is but for what no decoder needs: in
-the main header (`deid.images.dicom_j2k_header`), in those of the tile parts and behind its end.
+the main header (`deid.images.dicom_j2k_header`), in those of the tile parts, behind the packets of
+a tile (`deid.images.dicom_j2k_packets`) and behind the end of the codestream.
 Boxes (JP2 files inside DICOM) carry metadata only: DICOM says itself what the components mean.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
+from collections.abc import Iterator
 
 from deid.images import dicom_j2k_header
 from deid.images.dicom_j2k_header import COD, Segment
+from deid.images.dicom_j2k_packets import Packets
 
 _SOT, _SOD = 0xFF90, 0xFF93
 
@@ -90,10 +94,8 @@ def strip(stream: bytes) -> bytes:
     """
     body = codestream(stream)
     found, position = _header(body, 2, _SOT)
-    out = [b"\xff\x4f"]
-    for marker, parameters in dicom_j2k_header.needed(found):
-        out += [struct.pack(">HH", marker, len(parameters) + 2), parameters]
-    parts = 0
+    header = dicom_j2k_header.needed(found)
+    parts: list[tuple[bytes, bytes]] = []
     while position + 12 <= len(body) and body[position : position + 4] == b"\xff\x90\x00\x0a":
         declared = int.from_bytes(body[position + 6 : position + 10], "big")
         # Zero says "up to the end of the codestream"; longer than the data, they were cut off.
@@ -103,16 +105,37 @@ def strip(stream: bytes) -> bytes:
         if end < data:
             raise ValueError("a tile part that ends inside its header")
         dicom_j2k_header.refuse_own(found)
-        start, length = body[position : position + 12], 14 + end - data
-        out += [start[:6], struct.pack(">I", length), start[10:], b"\xff\x93", body[data:end]]
+        parts.append((body[position : position + 12], body[data:end]))
         position = end
-        parts += 1
     if not parts:
         raise ValueError("no tile part")
     if body[position : position + 2] not in (b"", b"\xff", b"\xff\xd9"):
         raise ValueError("something that is no tile part between them")
+    out = [b"\xff\x4f"]
+    for marker, parameters in header:
+        out += [struct.pack(">HH", marker, len(parameters) + 2), parameters]
+    for start, coded in _without_rest(parts, Packets(header)):
+        length = struct.pack(">I", 14 + len(coded))
+        out += [start[:6], length, start[10:], b"\xff\x93", coded]
     out.append(b"\xff\xd9")
     return b"".join(out)
+
+
+def _without_rest(
+    parts: list[tuple[bytes, bytes]], packets: Packets
+) -> Iterator[tuple[bytes, bytes]]:
+    """Tile parts (SOT segment, data) without what stands behind the packets of their tile."""
+    tiles: dict[bytes, list[bytes]] = defaultdict(list)
+    for start, coded in parts:
+        tiles[start[4:6]].append(coded)
+    left = {
+        tile: packets.length(b"".join(data), int.from_bytes(tile, "big"))
+        for tile, data in tiles.items()
+    }
+    for start, coded in parts:
+        tile = start[4:6]
+        yield start, coded[: left[tile]]
+        left[tile] -= min(len(coded), left[tile])
 
 
 def _end(body: bytes) -> int:

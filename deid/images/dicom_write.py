@@ -18,13 +18,14 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLSTransferSyntaxes,
 )
 
 from deid.images import dicom_frames, dicom_j2k
 from deid.images.dicom_facts import Format, lossy_syntax, read_format
 from deid.images.dicom_kind import text
 from deid.images.dicom_parse import PIXEL_DATA, quiet
-from deid.images.dicom_pixels import NATIVE
+from deid.images.dicom_pixels import NATIVE, decode
 from deid.images.record import Image
 from deid.reasons import Withheld
 
@@ -118,7 +119,8 @@ def _state_colour(dataset: FileDataset, image: Image) -> None:
 def with_pixels_unread(dataset: FileDataset) -> FileDataset:
     """As `with_pixels_as_encoded`, for a run that decodes nothing.
 
-    What no decoder reads is written all the same if its structure can be followed to the end.
+    What no decoder reads is written all the same if its structure can be followed to the end. The
+    data of JPEG-LS only a decoder can follow, so that they are decoded for this alone.
 
     Raises
     ------
@@ -126,8 +128,9 @@ def with_pixels_unread(dataset: FileDataset) -> FileDataset:
         ``undecodable`` where it cannot be, so that nobody knows what is picture and what is not.
     """
     if dataset.get("PixelData"):
-        layout = read_format(dataset)
-        if dicom_frames.spare_bits_stay(dataset.file_meta.TransferSyntaxUID, layout):
+        syntax = dataset.file_meta.TransferSyntaxUID
+        stray = syntax in JPEGLSTransferSyntaxes and decode(dataset).stray
+        if stray or dicom_frames.spare_bits_stay(syntax, read_format(dataset)):
             raise Withheld("undecodable", "bits beyond BitsStored that only decoding takes away")
     return _cleaned(dataset)
 

@@ -25,6 +25,8 @@ _LONGEST_HEADER = 540
 #: A volume that inflates to more than this, and to more than so many times its size, is a bomb.
 _BOMB_BYTES = 256 * 1024**2
 _BOMB_RATIO = 500
+#: The largest value, stored or scaled, half that of single precision.
+_LARGEST = 1.7e38
 #: How much is read behind the voxels to reach the checksum of a gzip file.
 _TAIL = 1 << 20
 
@@ -67,13 +69,17 @@ def read(path: Path, header: Header) -> Image:
     Raises
     ------
     Withheld
-        ``undecodable`` where the voxels are fewer than declared, damaged, or not finite.
+        ``undecodable`` where the voxels are fewer than declared, damaged, not finite or too large.
     """
     with _opened(path, header.compressed) as stream:
         parsed, pixels = _read(stream)
         if header.compressed:
             _take(stream, _TAIL)
     slope, intercept = parsed.scaling
+    # What is looked at has single precision.
+    ends = [abs(float(end)) for end in (pixels.min(initial=0), pixels.max(initial=0))]
+    if abs(slope) * max(ends) + abs(intercept) + max(ends) > _LARGEST:
+        raise Withheld("undecodable", "the volume holds values that are no measure of anything")
     floating = pixels.dtype.kind == "f"
     meaning = Meaning(
         photometric="RGB" if parsed.samples == 3 else "MONOCHROME2",

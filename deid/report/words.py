@@ -10,7 +10,7 @@ from typing import Any
 REASONS = {
     "malformed": "The file is damaged or contradicts itself; export it again.",
     "not_image": "It holds no image (a report, a plan, a document, something else).",
-    "undecodable": "Its pixel data can not be decoded, or is shorter or longer than it says.",
+    "undecodable": "Its pixel data can not be decoded or cleaned, or are not as long as it says.",
     "head": "A head is in view: a face can be rebuilt from it, and this version removes none.",
     "other_modality": "Not X-ray, CT or fundus; name the modality with --modality to take it.",
     "modality_unknown": "Nothing says what it shows; --modality decides.",

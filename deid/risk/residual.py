@@ -19,6 +19,10 @@ NEIGHBOURS = 400
 
 GALLERY = 1000
 
+#: A fitted tail is followed to so many times the people of the cohort (the tests foresee 10,000
+#: from 300). Farther out it gives 0 or 1 whatever the image, which nobody has measured.
+FARTHEST = 30
+
 
 @dataclass(frozen=True)
 class Risk:
@@ -85,8 +89,9 @@ def residual_risk(
     Returns
     -------
     Risk
-        ``unknown`` without a cohort, or where fewer than 30 real patients with a second visit or
-        photo stand behind it. A picture that shows nobody (noise, a blank) has the risk of chance.
+        ``unknown`` without a cohort, where fewer than 30 real patients with a second visit or photo
+        stand behind it, and for a gallery of more than `FARTHEST` times its people. A picture that
+        shows nobody (noise, a blank) has the risk of chance.
 
     Raises
     ------
@@ -100,10 +105,10 @@ def residual_risk(
     released, untouched = directions(query), directions(original)
     visits = directions(np.empty((0, released.size)) if others is None else others)
     basis = "visit" if len(visits) else "model"
-    chance = 1.0 / gallery_size
     people = cohort.impostors(np.vstack([untouched[None], visits]))
-    if len(people) < FEWEST_PATIENTS:
+    if len(people) < FEWEST_PATIENTS or gallery_size - 1 > FARTHEST * len(people):
         return Risk(None, "unknown", gallery_size)
+    chance = 1.0 / gallery_size
     extrapolated = gallery_size - 1 > len(people)
     if cohort.shows_nobody(untouched):
         return Risk(chance, basis, gallery_size, extrapolated)

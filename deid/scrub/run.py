@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -85,6 +86,10 @@ def scrub(
         The disk is full, or something unforeseen happened half-way; what is done stays done and
         ``resume=True`` goes on.
     """
+    for name, place in (("INPUT", input), ("OUTPUT", output)):
+        # An empty name, of a variable that is not set, would be the current folder.
+        if not str(place):
+            raise CannotStart(f"{name} is empty; name a folder")
     checked = Options(Path(input), Path(output), **options).checked()
     folders.check_places(checked)
     assert checked.run_dir is not None
@@ -116,6 +121,8 @@ def prepare_worker(terms: Terms) -> Terms:
     import cv2
 
     cv2.setNumThreads(1)
+    # A warning shows a line of the source, and may quote a value.
+    warnings.simplefilter("ignore")
     return terms
 
 

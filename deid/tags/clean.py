@@ -14,6 +14,7 @@ from pydicom import DataElement, Dataset, FileDataset, Sequence
 from pydicom.datadict import tag_for_keyword
 from pydicom.tag import BaseTag
 
+from deid.tags import lookup
 from deid.tags.dates import shifted_date, shifted_datetime, shifted_pair, shifted_time
 from deid.tags.pseudonyms import Pseudonyms, is_standard
 from deid.tags.repeats import Repeats
@@ -45,6 +46,9 @@ _NO_CLASS = "2.25.151873960542277403561294861036174502119"
 
 #: Whose first value says ORIGINAL, MIXED or DERIVED.
 _TYPES = ("ImageType", "FrameType")
+
+#: PhotometricInterpretation and PixelPresentation.
+_COLOURS = (0x00280004, 0x00089205)
 
 #: An input data set, its copy, and the keywords of the sequences that lead to it.
 _Work = tuple[Dataset, Dataset, tuple[str, ...]]
@@ -86,6 +90,11 @@ def clean(
     -------
     Cleaned
         With new file meta information and a preamble of zeros. What can not be decoded is gone.
+
+    Raises
+    ------
+    Withheld
+        ``undecodable``: a look-up table that the picture needs holds something else.
     """
     with _quiet():
         return _Cleaner(pseudonyms, patient, pixels).run(dataset)
@@ -115,6 +124,7 @@ class _Cleaner:
     def run(self, dataset: FileDataset) -> Cleaned:
         result = new_file()
         self.repeats = Repeats(dataset)
+        colours = [texts(decoded(dataset, tag)) for tag in _COLOURS]
         sop_class = _sop_class(dataset)
         # Written out, not recursed into: a hostile file may nest deeper than Python's stack.
         work: list[_Work] = [(dataset, result, ())]
@@ -123,6 +133,8 @@ class _Cleaner:
             parent = path[-1] if path else ""
             for tag in list(source.keys()):
                 rule = rule_for(parent, int(tag), sop_class)
+                if rule is not None and lookup.is_palette(rule.keyword):
+                    rule = rule if lookup.palette_serves(parent, *colours) else None
                 if rule is not None:
                     new = self._treated(source, tag, rule, path, work)
                     if new is not None:

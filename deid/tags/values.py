@@ -13,6 +13,7 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import DSfloat, PersonName
 
 from deid.tags.icc import rebuilt
+from deid.tags.lookup import TABLES, fitted
 from deid.tags.rules import Act, Rule
 from deid.tags.tables import technical
 
@@ -41,17 +42,6 @@ _FLOATS = frozenset(("FL", "FD"))
 _LARGEST_FL = 3.4028234663852886e38
 _TEXTS = frozenset(("LO", "SH", "ST", "LT", "UT", "UC", "CS"))
 BULK = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
-#: Bulk attributes that belong to the picture, with the attribute that says how many entries they
-#: have. Any other bulk could hold anything.
-_TABLES = {
-    "LUTData": "LUTDescriptor",
-    "RedPaletteColorLookupTableData": "RedPaletteColorLookupTableDescriptor",
-    "GreenPaletteColorLookupTableData": "GreenPaletteColorLookupTableDescriptor",
-    "BluePaletteColorLookupTableData": "BluePaletteColorLookupTableDescriptor",
-    "SegmentedRedPaletteColorLookupTableData": "RedPaletteColorLookupTableDescriptor",
-    "SegmentedGreenPaletteColorLookupTableData": "GreenPaletteColorLookupTableDescriptor",
-    "SegmentedBluePaletteColorLookupTableData": "BluePaletteColorLookupTableDescriptor",
-}
 _DUMMY: dict[str, Any] = {
     "PN": "ANONYMOUS",
     "LO": "ANONYMIZED",
@@ -154,6 +144,11 @@ def kept(
     -------
     DataElement or None
         With a VR of the dictionary's, whatever the file said; None: it can not stand.
+
+    Raises
+    ------
+    Withheld
+        ``undecodable``: a look-up table that the picture needs is none.
     """
     vr = element.VR if element.VR in rule.vrs else rule.vr
     if element.VR == "SQ":
@@ -163,8 +158,8 @@ def kept(
         if profile is None:
             return None
         return DataElement(element.tag, "OB", profile, already_converted=True)
-    if rule.keyword in _TABLES:
-        return _table(element, vr, *entries(_TABLES[rule.keyword]))
+    if rule.keyword in TABLES:
+        return _table(element, rule.keyword, vr, *entries(TABLES[rule.keyword]))
     if vr in _INTEGERS or vr in _FLOATS:
         value: list[Any] | None = _numbers(element, vr)
         if value is not None and _spells(value, vr):
@@ -261,20 +256,19 @@ def _decimal(word: str) -> Any:
     return word
 
 
-def _table(element: DataElement, vr: str, entries: int, bits: int) -> DataElement | None:
+def _table(
+    element: DataElement, keyword: str, vr: str, entries: int, bits: int
+) -> DataElement | None:
     """A look-up table, cut to the length that its descriptor states; none without descriptor."""
     value = element.value
     if not entries:
         return None
     if isinstance(value, bytes):
-        vr = vr if vr in BULK else "OW"
-        # Whole words, since a big-endian file's are turned when it is edited.
-        value = value[: min(2 * entries, len(value) // 2 * 2)]
-        if bits == 8 and any(value[::2]) and any(value[1::2]):
-            # Two entries a word (PS3.3 C.11.1.1.1).
-            value = value[: entries + entries % 2]
-        return DataElement(element.tag, vr, value, already_converted=True)
+        data = fitted(value, keyword, entries, bits)
+        return DataElement(element.tag, vr if vr in BULK else "OW", data, already_converted=True)
     numbers = _numbers(element, "US")
     if numbers is None:
         return None
+    # An entry a word, whatever its bits.
+    fitted(struct.pack(f"<{len(numbers)}H", *numbers), keyword, entries, 16)
     return DataElement(element.tag, "US", numbers[:entries])

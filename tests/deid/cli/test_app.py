@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -79,6 +81,40 @@ def test_a_wrong_call_ends_with_2_and_no_traceback(
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
+
+
+@pytest.mark.parametrize("places", [("", "output"), ("input", "")])
+def test_an_empty_name_is_no_folder(
+    places: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "input")
+    done = deid("scrub", *places)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "is empty; name a folder" in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["input"]
+
+
+def test_numbers_that_overflow_print_no_line_of_the_source(tmp_path: Path) -> None:
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, 32, 32, 3, 1, 1, 1, 1)
+    struct.pack_into("<hh", header, 70, 64, 64)
+    struct.pack_into("<8f", header, 76, 1, 3, 3, 3, 1, 1, 1, 1)
+    struct.pack_into("<f", header, 108, 352.0)
+    header[344:348] = b"n+1\0"
+    voxels = np.random.default_rng(0).normal(size=32 * 32 * 3)
+    (tmp_path / "input").mkdir()
+    for name, value in (("large", 1e300), ("nan", np.nan), ("end", 1.6e38)):
+        voxels[5] = value
+        data = bytes(header) + voxels.astype("<f8").tobytes()
+        (tmp_path / "input" / f"{name}.nii").write_bytes(data)
+    words = ["--modality", "ct", "--text", "off"]
+    done = deid("scrub", str(tmp_path / "input"), str(tmp_path / "output"), *words)
+    assert done.returncode in (0, 1)
+    assert "Warning" not in done.stderr
+    assert ".py" not in done.stderr
 
 
 def test_a_key_is_written_once_and_for_its_owner_alone(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import struct
 
 import numpy as np
@@ -288,6 +289,55 @@ def test_what_stands_between_jpeg_2000_tile_parts_is_refused(make_dicom) -> None
     plain = dicom_j2k.strip(encoded(make_dicom, JPEG2000Lossless, 16))
     with pytest.raises(ValueError, match="between"):
         dicom_j2k.strip(plain[:-2] + WORDS + plain[-2:])
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("layers", [None, [40, 10, 2]])
+@pytest.mark.parametrize(
+    "tiles",
+    [
+        {},
+        {"tile_size": (48, 40), "precinct_size": (32, 32)},
+        {"offset": (11, 7), "tile_offset": (3, 5), "tile_size": (32, 32)},
+    ],
+)
+@pytest.mark.parametrize("progression", ["LRCP", "RLCP", "RPCL", "PCRL", "CPRL"])
+def test_bytes_behind_the_packets_of_jpeg_2000_tiles_go(
+    progression: str, tiles: dict, layers: list[int] | None, colour: bool
+) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (61, 70, 3), dtype=np.uint8)
+    values[:30] = 9
+    buffer = io.BytesIO()
+    Image.fromarray(values if colour else values[..., 0]).save(
+        buffer,
+        "JPEG2000",
+        no_jp2=True,
+        progression=progression,
+        num_resolutions=3,
+        codeblock_size=(16, 8),
+        quality_layers=layers,
+        irreversible=bool(layers),
+        **tiles,
+    )
+    plain = buffer.getvalue()
+    stripped = dicom_j2k.strip(plain)
+    starts = [found.start() for found in re.finditer(b"\xff\x90\x00\x0a", stripped)]
+    full = stripped[: starts[0]]
+    for start in starts:
+        length = int.from_bytes(stripped[start + 6 : start + 10], "big")
+        full += stripped[start : start + 6] + struct.pack(">I", length + len(WORDS))
+        full += stripped[start + 10 : start + length] + WORDS
+    assert dicom_j2k.strip(full + b"\xff\xd9") == stripped
+    with Image.open(io.BytesIO(plain)) as before, Image.open(io.BytesIO(stripped)) as after:
+        np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
+    # Nothing was cut off that the encoder had written.
+    assert len(stripped) == len(plain) - _comments(plain)
+
+
+def _comments(stream: bytes) -> int:
+    """Bytes of the comment in a main header."""
+    at = stream.index(b"\xff\x64")
+    return 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
 
 
 def test_jpeg_2000_boxes_go(make_dicom) -> None:

@@ -298,6 +298,19 @@ def test_where_nothing_is_decoded_bits_beyond_the_stored_ones_are_emptied(
     assert not image.native
 
 
+def test_where_nothing_is_decoded_bytes_behind_the_data_of_jpeg_ls_are_undecodable(
+    make_dicom, save
+) -> None:
+    dataset = make_dicom(GREY[:1], syntax=JPEGLSLossless)
+    assert undecoded(save(dataset))
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    end = frame.rindex(b"\xff\xd9")
+    dataset.PixelData = encapsulate([frame[:end] + b"MUELLER^ANNA" + frame[end:]])
+    dataset["PixelData"].is_undefined_length = True
+    with pytest.raises(Withheld, match="undecodable"):
+        undecoded(save(dataset))
+
+
 def test_where_nothing_is_decoded_a_sign_in_another_byte_is_left_to_decoding(
     make_dicom, save
 ) -> None:

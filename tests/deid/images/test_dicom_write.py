@@ -178,6 +178,7 @@ def test_every_table_of_a_cleaned_big_endian_file_is_turned_with_its_edit(make_d
         syntax=ExplicitVRBigEndian,
         VOILUTSequence=[table],
         SharedFunctionalGroupsSequence=[group],
+        PixelPresentation="MIXED",
         PixelData=pixels.astype(">u2").tobytes(),
     )
     for colour in ("Red", "Green", "Blue"):

@@ -179,6 +179,25 @@ def test_a_volume_that_is_not_finite_is_undecodable(tmp_path: Path, value: float
         load(tmp_path / "x", packed(header(16), pixels))
 
 
+@pytest.mark.parametrize("value", [1e300, -1e300, 3e38])
+def test_a_volume_with_values_beyond_single_precision_is_undecodable(
+    tmp_path: Path, value: float
+) -> None:
+    pixels = voxels(64)
+    pixels[1, 2, 3] = value
+    with pytest.raises(Withheld, match="no measure"):
+        load(tmp_path / "x", packed(header(64), pixels))
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_values_are_looked_at_without_a_warning(tmp_path: Path) -> None:
+    pixels = voxels(64)
+    pixels[1, 2, 3], pixels[0, 0, 0] = 1e37, -1e37
+    image = load(tmp_path / "x", packed(header(64), pixels))
+    assert np.isfinite(nifti.view(image)).all()
+    assert np.isfinite(nifti.plain(image)).all()
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_fewer_voxels_than_declared_are_undecodable(tmp_path: Path, compressed: bool) -> None:
     data = packed(header(), voxels(4))[:-1]

@@ -16,6 +16,7 @@ from deid.risk import Cohort, Risk, largest, residual_risk
 from deid.risk.build import build_cohort
 from deid.risk.calibration import calibrate
 from deid.risk.edits import EDITS, empty_pictures
+from deid.risk.residual import FARTHEST
 from mami_core.data import Dataset, open_dataset, reserved
 from mami_core.evaluation import found_within, gallery, linkability
 from mami_core.evaluation.embed import Embedder
@@ -272,10 +273,23 @@ def test_risk_is_a_probability_not_below_chance(
     query, original, other = generator.normal(size=(3, cohort.people.shape[1]))
     others = other[None] if visit else None
     found = residual_risk(query, original, cohort, others=others, gallery_size=size)
-    assert found.value is not None
+    # None of these images is anybody's of the cohort.
+    assert (found.value is None) == (size > FARTHEST * len(cohort.people) + 1)
+    if found.value is None:
+        assert str(found) == "unknown"
+        return
     assert 1 / size <= found.value <= 1
     assert found.basis == ("visit" if visit else "model")
     assert found.extrapolated == (size > len(cohort.people) + 1)
+
+
+@pytest.mark.parametrize("size", [10**9, 10**400])
+def test_of_a_gallery_far_larger_than_the_cohort_nothing_is_claimed(
+    cohort: Cohort, size: int
+) -> None:
+    for others in (None, _any(cohort)[None]):
+        found = residual_risk(_any(cohort), _any(cohort), cohort, others=others, gallery_size=size)
+        assert found == Risk(None, "unknown", size)
 
 
 def test_a_gallery_of_nobody_is_refused(cohort: Cohort) -> None:

@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from PIL import Image, PngImagePlugin
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 
 from deid.phantoms import chest_xray
 
@@ -30,11 +30,11 @@ def picture(size: int = 96) -> np.ndarray:
     return (chest_xray(7, 1, size) * 255).astype(np.uint8)
 
 
-def a_dicom(planted: list[str], jpeg: bool) -> bytes:
+def a_dicom(planted: list[str], jpeg: bool, syntax: str = JPEGBaseline8Bit) -> bytes:
     meta = pydicom.dataset.FileMetaDataset()
     data = pydicom.FileDataset("", {}, file_meta=meta, preamble=canary(planted).encode().ljust(128))
     data.SOPClassUID = meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-    data.SOPInstanceUID = meta.MediaStorageSOPInstanceUID = f"1.2.3.4.{int(jpeg)}"
+    data.SOPInstanceUID = meta.MediaStorageSOPInstanceUID = f"1.2.3.4.{int(jpeg)}.{syntax[-2:]}"
     meta.SourceApplicationEntityTitle = canary(planted)[:16]
     data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.3", "1.2.3.1"
     data.Modality, data.BodyPartExamined = "CR", "HAND"
@@ -64,8 +64,13 @@ def a_dicom(planted: list[str], jpeg: bool) -> bytes:
     data.Rows = data.Columns = 96
     data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+    # A palette that grey values have no use for.
+    data.add_new(0x00281101, "US", [16, 0, 16])
+    data.add_new(0x00281201, "OW", canary(planted).encode().ljust(32))
     if jpeg:
-        meta.TransferSyntaxUID = JPEGBaseline8Bit
+        meta.TransferSyntaxUID = syntax
+        if syntax == JPEGExtended12Bit:
+            data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
         data.PixelData = encapsulate([a_jpeg(planted)])
         data["PixelData"].is_undefined_length = True
     else:
@@ -84,7 +89,12 @@ def a_jpeg(planted: list[str]) -> bytes:
     Image.fromarray(picture()).save(
         buffer, "JPEG", quality=90, comment=canary(planted).encode(), exif=exif
     )
-    return buffer.getvalue() + canary(planted).encode()
+    stream = buffer.getvalue()
+    # A table that no scan uses, and bytes between the data and the end of the image.
+    table = b"\xff\xdb\0\x43\3" + canary(planted).encode().ljust(64)
+    scan = stream.index(b"\xff\xda")
+    stream = stream[:scan] + table + stream[scan:-2] + canary(planted).encode() + stream[-2:]
+    return stream + canary(planted).encode()
 
 
 def a_png(planted: list[str]) -> bytes:
@@ -149,6 +159,9 @@ def test_no_planted_value_comes_out(options: tuple[str, ...], tmp_path: Path) ->
         "photo.tif": a_tiff(planted),
         "volume.nii.gz": a_nifti(planted),
     }
+    if options:
+        # No decoder reads it, and here none has to.
+        files["undecodable.dcm"] = a_dicom(planted, jpeg=True, syntax=JPEGExtended12Bit)
     for name, data in files.items():
         (source / f"{canary(planted)}-{name}").write_bytes(data)
     output = tmp_path / "output"

@@ -9,6 +9,7 @@ import pytest
 from pydicom import DataElement, Dataset, FileDataset, Sequence, config
 from pydicom.datadict import DicomDictionary, dictionary_has_tag, dictionary_VR, tag_for_keyword
 
+from deid.reasons import Withheld
 from deid.tags import PixelFacts, Pseudonyms, clean
 from deid.tags.tables import basic_profile, technical
 
@@ -184,6 +185,103 @@ def test_bulk_holds_no_text() -> None:
     check(planter, dataset)
     result = reread(cleaned(written(dataset)))
     assert result.ModalityLUTSequence[0].LUTData == b"\1\0\2\0\3\0"
+
+
+COLOURS = ("Red", "Green", "Blue")
+
+
+def with_palette(target: Dataset, data: bytes, bits: int = 16, segmented: str = "") -> None:
+    for number, colour in enumerate(COLOURS):
+        entries = len(data) * 8 // bits
+        setattr(target, f"{colour}PaletteColorLookupTableDescriptor", [entries, 0, bits])
+        target.add(DataElement((0x00281221 if segmented else 0x00281201) + number, "OW", data))
+
+
+def test_a_palette_goes_that_the_image_does_not_use() -> None:
+    text = b"CANARY4711SMITH!"
+    dataset, group = new_file(), Dataset()
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    with_palette(dataset, text)
+    with_palette(group, text)
+    dataset.SharedFunctionalGroupsSequence = [group]
+    data = cleaned(written(dataset))
+    assert b"CANARY" not in data
+    result = reread(data)
+    assert not [element.keyword for element in result.iterall() if "Palette" in element.keyword]
+
+
+@pytest.mark.parametrize(
+    "used", [{"PhotometricInterpretation": "PALETTE COLOR"}, {"PixelPresentation": "MIXED"}]
+)
+def test_a_palette_stays_that_the_image_uses(used: dict[str, str]) -> None:
+    dataset, item, path = new_file(), Dataset(), Dataset()
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    for keyword, value in used.items():
+        setattr(dataset, keyword, value)
+    ramp = b"".join((value * 257).to_bytes(2, "little") for value in range(256))
+    for target, bits in ((dataset, 16), (item, 8)):
+        with_palette(target, ramp if bits == 16 else bytes(range(256)), bits)
+    path.PaletteColorLookupTableSequence = [item]
+    dataset.OpticalPathSequence = [path]
+    result = reread(cleaned(written(dataset)))
+    inner = result.OpticalPathSequence[0].PaletteColorLookupTableSequence[0]
+    for colour in COLOURS:
+        assert result[f"{colour}PaletteColorLookupTableData"].value == ramp
+        assert inner[f"{colour}PaletteColorLookupTableData"].value == bytes(range(256))
+
+
+@pytest.mark.parametrize("parent", ["ModalityLUTSequence", "VOILUTSequence", "palette"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("around", [b"", bytes(range(64)), bytes(40)])
+def test_a_table_that_reads_as_a_text_withholds_the_file(
+    parent: str, bits: int, implicit: bool, around: bytes
+) -> None:
+    dataset, table = new_file(implicit=implicit), Dataset()
+    text = around + b"CANARY4711SMITH!" + around
+    if parent == "palette":
+        dataset.PhotometricInterpretation = "PALETTE COLOR"
+        with_palette(dataset, text, bits, "Segmented" if around else "")
+    else:
+        table.LUTDescriptor = [len(text) * 8 // bits, 0, bits]
+        table.add(DataElement(0x00283006, "OW", text))
+        setattr(dataset, parent, [table])
+    with pytest.raises(Withheld, match="reads as a text"):
+        cleaned(written(dataset))
+
+
+def test_a_table_with_fewer_entries_than_it_says_withholds_the_file() -> None:
+    dataset, table = new_file(), Dataset()
+    table.LUTDescriptor = [5, 0, 16]
+    table.add(DataElement(0x00283006, "OW", bytes(range(8))))
+    dataset.VOILUTSequence = [table]
+    with pytest.raises(Withheld, match="fewer entries"):
+        cleaned(written(dataset))
+
+
+def _scales() -> dict[str, list[int]]:
+    ramp = list(range(65536))
+    return {
+        "identity": ramp,
+        "inverse": ramp[::-1],
+        "steep": [min(value * 3, 65535) for value in range(30000)],
+        "sigmoid": [int(65535 / (1 + 2.718281828 ** -((v - 2048) / 300))) for v in range(4096)],
+        "printable": list(range(0x2020, 0x7E7E, 7)),
+        "one hill": [min(v, 4095 - v) * 20 for v in range(4096)],
+        "doubled": [v * 257 for v in (0x41, 0x62, 0x43, 0x7A, 0x30, 0x55, 0x21, 0x66)],
+    }
+
+
+@pytest.mark.parametrize("scale", _scales())
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_table_that_is_a_scale_stays(scale: str, order: str) -> None:
+    dataset, table = new_file(), Dataset()
+    entries = _scales()[scale]
+    data = b"".join(value.to_bytes(2, order) for value in entries)
+    table.LUTDescriptor = [len(entries) % 65536, 0, 16]
+    table.add(DataElement(0x00283006, "OW", data))
+    dataset.ModalityLUTSequence = [table]
+    assert reread(cleaned(written(dataset))).ModalityLUTSequence[0].LUTData == data
 
 
 @pytest.mark.parametrize("implicit", [False, True])
