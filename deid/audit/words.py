@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deid.audit.linkages import UNDO
 from deid.audit.power import verdict
 
 #: What another image of a person is. Only the first two are a sentence about other visits.
@@ -16,9 +17,6 @@ MATES = {
     "place": "another place of the same scan",
     "slice": "another part of the same scan",
 }
-
-#: The attacker that turns an edit back.
-REVERSES = "undo"
 
 OVERSTATES = "fixed only, overstates protection"
 
@@ -97,8 +95,8 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
     gaps += _teachers(record)
     if linkages - {"original"}:
         attackers = record["options"]["attackers"]
-        if not (adaptive and REVERSES in attackers):
-            gaps.append(f"reversal of the edit (--adaptive --attacker {REVERSES})")
+        if "inverted" not in linkages and not (adaptive and UNDO in attackers):
+            gaps.append("reversal of the edit (--adaptive --linkage inverted)")
         if "pooled" not in linkages:
             gaps.append("galleries that mix originals with protected images (--linkage pooled)")
     if inferred := _inference(record):

@@ -59,7 +59,7 @@ def audit(
     linkage: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME[,NAME]: original, outer, reverse, inner, pooled, copy; repeatable.",
+            help="NAME[,NAME]: original, outer, reverse, inner, pooled, inverted, copy.",
             show_default="all",
         ),
     ] = None,
