@@ -51,7 +51,7 @@ from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
-#: 3: ``by_images`` of each attacker.
+#: 3: ``by_images`` of each attacker, ``modality`` of a source.
 SCHEMA = 3
 
 FIXED, ADAPTIVE = "fixed", "adaptive"
@@ -105,9 +105,9 @@ def audit(
     Returns
     -------
     The record that ``deid audit --json`` prints: ``schema``, ``software``, ``options``,
-    ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``images``, ``people``,
-    ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many people at
-    least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
+    ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``modality``, ``images``,
+    ``people``, ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many
+    people at least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
     everybody), ``curve`` of the adaptive attacker that finds most (see
     `deid.audit.patients_curve.patients_curve`), and ``linkages``: by name, by `FIXED` or
     `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals are
@@ -245,6 +245,7 @@ def _audited(
     patients = mated(tested)
     said = {
         "kind": "|".join(sorted({record.kind for record in tested})),
+        "modality": "|".join(sorted({record.modality or "unknown" for record in tested})),
         "images": len(tested) + copies + undecodable.total(),
         "people": len({record.person for record in tested}),
         "patients": patients,

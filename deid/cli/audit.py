@@ -78,6 +78,12 @@ def audit(
             help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw."
         ),
     ] = None,
+    table: Annotated[
+        int | None,
+        typer.Option(
+            min=4, max=4, help="4: on the console, figures as the paper's table has them."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure how many patients an attacker finds again from the pictures alone.
@@ -136,7 +142,7 @@ def audit(
     if as_json:
         typer.echo(json.dumps(record, indent=2))
     else:
-        show(record)
+        show(record, paper=table is not None)
 
 
 def _names(given: list[str] | None) -> tuple[str, ...]:
