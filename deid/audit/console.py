@@ -17,12 +17,15 @@ from deid.audit.bar import fits
 from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.words import (
+    MARK,
+    UNRELIABLE,
     first_sentence,
     headline,
     inferences,
     last_line,
     left_out_in_words,
     pooled_in_words,
+    unreliable,
 )
 
 #: Columns of a line that holds a whole table of the paper, at most.
@@ -72,6 +75,8 @@ def show(record: Mapping[str, Any], *, paper: bool = False) -> None:
             console.print(_table(name, source))
         for line in _notes(name, source):
             console.print(line, markup=False)
+    if unreliable(record) and not paper:
+        console.print(f"{UNRELIABLE}.", markup=False)
     console.print(last_line(record), markup=False)
 
 
@@ -200,4 +205,5 @@ def _inferred(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _text(figure: Mapping[str, Any]) -> str:
-    return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f})"
+    mark = "" if figure.get("reliable", True) else MARK
+    return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f}){mark}"

@@ -51,7 +51,7 @@ from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
-#: 3: ``by_images`` of each attacker, ``modality`` of a source.
+#: 3: ``by_images`` of each attacker and ``reliable`` of its AUC, ``modality`` of a source.
 SCHEMA = 3
 
 FIXED, ADAPTIVE = "fixed", "adaptive"

@@ -7,6 +7,7 @@ from typing import Any
 
 from deid.audit.linkages import UNDO
 from deid.audit.power import verdict
+from mami_core.evaluation.coverage import LEAST
 
 #: What another image of a person is. Only the first two are a sentence about other visits.
 MATES = {
@@ -17,6 +18,13 @@ MATES = {
     "place": "another place of the same scan",
     "slice": "another part of the same scan",
 }
+
+#: Stands behind an interval that is not to be relied on.
+MARK = "*"
+UNRELIABLE = (
+    f"{MARK} the interval of this AUC is unreliable: simulated ones of its kind hold the truth in "
+    f"fewer than {100 * LEAST:.0f} of 100 cases, or none was simulated"
+)
 
 OVERSTATES = "fixed only, overstates protection"
 
@@ -198,6 +206,17 @@ def left_out_in_words(record: Mapping[str, Any]) -> str:
         for reason, count in record["left_out"].items()
     ]
     return f"Left out: {', '.join(told)}." if told else ""
+
+
+def unreliable(record: Mapping[str, Any]) -> bool:
+    """Whether some interval is."""
+    return any(
+        not figures["auc"]["reliable"]
+        for source in record["sources"].values()
+        for linked in source["linkages"].values()
+        for found in linked.values()
+        for figures in found["attackers"].values()
+    )
 
 
 def last_line(record: Mapping[str, Any]) -> str:
