@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from deid.audit.attackers.registry import Attacker
 from deid.audit.figures import Scores, score
-from deid.audit.linkages import ORIGINAL, PROTECTED, SECOND, Linkage
+from deid.audit.linkages import ORIGINAL, PROTECTED, SECOND, UNDO, Linkage
 from deid.audit.matching import Effort, Matcher, Training, closed_form
 from deid.audit.trials import Plan, Trial
+from deid.audit.undoing import Memory, undoing
 from mami_core.data import Record
 
 #: By attacker and form, ``(n, d)``.
@@ -46,6 +47,31 @@ class Bench:
     own: Features
     effort: Effort = field(default_factory=Effort)
     _fits: dict[tuple[str, int, tuple[str, str]], Matcher] = field(default_factory=dict)
+    _undoing: list[Bench] = field(default_factory=list)
+
+    def of(self, linkage: Linkage) -> Bench:
+        """The bench on which `linkage` is tried: that of attackers who undo, where it asks so."""
+        if not linkage.undone:
+            return self
+        if not self._undoing:
+            memory = Memory()
+            them = {
+                name: undoing(one, name, memory)
+                for name, one in self.attackers.items()
+                if one.adapts and one.reads is None and one.behind is None
+            }
+            seen, own = (
+                {
+                    (name, form): features
+                    for (eyes, form), features in table.items()
+                    if eyes == UNDO
+                    for name in them
+                }
+                for table in (self.seen, self.own)
+            )
+            instead = replace(self, attackers=them, seen=seen, own=own, _fits={}, _undoing=[])
+            self._undoing.append(instead)
+        return self._undoing[0]
 
     def tried(self, name: str, linkage: Linkage, *, adaptive: bool) -> list[Scores]:
         """Scores of one attacker, a fold each; none where it can not be tried so.

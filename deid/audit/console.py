@@ -8,20 +8,28 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from deid.audit import table4
 from deid.audit.bar import fits
 from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.words import (
+    MARK,
+    UNRELIABLE,
     first_sentence,
     headline,
     inferences,
     last_line,
     left_out_in_words,
     pooled_in_words,
+    unreliable,
 )
+
+#: Columns of a line that holds a whole table of the paper, at most.
+WIDEST = 1000
 
 
 @contextlib.contextmanager
@@ -48,16 +56,27 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield told
 
 
-def show(record: Mapping[str, Any]) -> None:
-    """Print an audit's record."""
+def show(record: Mapping[str, Any], *, paper: bool = False) -> None:
+    """Print an audit's record.
+
+    Parameters
+    ----------
+    paper
+        Figures as table 4 of the paper has them, in place of a table a source.
+    """
     console = Console(soft_wrap=True, highlight=False)
     console.print(first_sentence(record), markup=False)
     if left_out := left_out_in_words(record):
         console.print(left_out, markup=False)
+    if paper:
+        _print_whole(console, _as_in_the_paper(record))
     for name, source in record["sources"].items():
-        console.print(_table(name, source))
+        if not paper:
+            console.print(_table(name, source))
         for line in _notes(name, source):
             console.print(line, markup=False)
+    if unreliable(record) and not paper:
+        console.print(f"{UNRELIABLE}.", markup=False)
     console.print(last_line(record), markup=False)
 
 
@@ -78,6 +97,49 @@ def _table(name: str, source: Mapping[str, Any]) -> Table:
             if found["attackers"]:
                 table.add_row(next(labels, ""), "chance", "0.500", chance, end_section=True)
     return table
+
+
+def _as_in_the_paper(record: Mapping[str, Any]) -> Table:
+    title = "Table 4: rank-1 in % (95 % interval over patients); of the paper, on Chest-X"
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    table.add_column("attacker", no_wrap=True)
+    for name, source in record["sources"].items():
+        for number, (_, _, column) in enumerate(table4.COLUMNS):
+            said = f"{name}, {source['modality']}" if not number else ""
+            table.add_column(f"{said}\n{column}", no_wrap=True)
+    for number, column in enumerate(("original", "protected")):
+        table.add_column(f"{'' if number else 'paper'}\n{column}", no_wrap=True)
+    for row in table4.rows(record):
+        cells = [_percent(cell) for source in row.cells.values() for cell in source]
+        theirs = [f"{figure:.2f}" for figure in row.paper or ()] or ["", ""]
+        table.add_row(row.name, *cells, *theirs)
+    people = [
+        sorted(
+            {
+                str(cell["gallery"])
+                for row in table4.rows(record)
+                for cell in row.cells[name]
+                if cell
+            }
+        )
+        for name in record["sources"]
+    ]
+    among = [text for one in people for text in ("/".join(one), "", "")]
+    table.add_row("among people", *among, "", "")
+    return table
+
+
+def _percent(figure: Mapping[str, Any] | None) -> str:
+    if figure is None:
+        return ""
+    value, low, high = (100 * figure[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} ({low:.0f}-{high:.0f})"
+
+
+def _print_whole(console: Console, table: Table) -> None:
+    """At its full width, which a line of the terminal may not hold."""
+    wide = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
+    Console(width=max(wide, console.width), highlight=False).print(table)
 
 
 def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
@@ -143,4 +205,5 @@ def _inferred(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _text(figure: Mapping[str, Any]) -> str:
-    return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f})"
+    mark = "" if figure.get("reliable", True) else MARK
+    return f"{figure['value']:.3f} ({figure['low']:.3f}-{figure['high']:.3f}){mark}"

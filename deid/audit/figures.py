@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deid.audit.linkages import Linkage
 from mami_core.data import Record
 from mami_core.evaluation import Estimate, gallery, linkability, pairs, patient_mean
+from mami_core.evaluation.coverage import coverage_of_auc
 from mami_core.evaluation.curves import density
 from mami_core.evaluation.d_sys import Grid, d_sys, grid
 from mami_core.evaluation.detection import detection, found_among
@@ -147,7 +148,9 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
 
     Returns
     -------
-    ``auc``, ``eer``, ``tpr`` and ``roc`` (see `mami_core.evaluation.detection`); ``d_sys``, with
+    ``auc``, whose interval is ``reliable`` where simulated intervals of its kind are (see
+    `mami_core.evaluation.coverage`);
+    ``eer``, ``tpr`` and ``roc`` (see `mami_core.evaluation.detection`); ``d_sys``, with
     the bounds of its null, and ``c_llr``, or why there is none (see `mami_core.evaluation.d_sys`,
     `mami_core.evaluation.llr`); ``similarity``,
     densities of both kinds of pairs in the fit that tests most people, and the number of ``fits``;
@@ -170,8 +173,9 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
     }
     if wanted <= size:
         asked = _point(wanted, found_first(folds, wanted), patient, 1.0 / wanted)
+    auc = verification_of_folds(compared)
     return {
-        "auc": verification_of_folds(compared).as_dict(),
+        "auc": auc.as_dict() | coverage_of_auc(auc).as_dict(),
         **detection(compared).as_dict(),
         "d_sys": d_sys([fold.cells for fold in folds], seed=seed).as_dict(),
         "c_llr": _worth(compared, seed),

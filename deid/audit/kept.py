@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import deid
 from deid.audit.attackers.registry import Attacker
 from deid.audit.trouble import AuditError
+from deid.audit.undoing import Memory, undoing
 from mami_core.files import atomic, private_folder
 from mami_core.weights import SUMS, bundled
 
@@ -31,6 +32,10 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
     AuditError
         Where the folder can not be written.
     """
+    if attacker.behind is not None:
+        # What it sees itself are pictures, and soon made: only what is seen of them is kept.
+        name, behind = attacker.behind
+        return undoing(keeping(behind, name, folder), name, Memory())
     try:
         private_folder(folder)
     except OSError as error:

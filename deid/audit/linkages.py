@@ -7,6 +7,8 @@ from dataclasses import dataclass
 #: The images as they are, as the release holds them, and as another release would hold them.
 ORIGINAL, PROTECTED, SECOND = "original", "protected", "second"
 
+#: The attacker that turns an edit back in every linkage.
+UNDO = "undo"
 #: Of the linkage that says nothing of a patient: whoever holds the very image finds everybody.
 COPY = "copy"
 
@@ -21,6 +23,9 @@ class Linkage:
         What it answers.
     copies
         Whether the very original is looked for, and not another visit of the person.
+    undone
+        Whether attackers turn the edit of the query back before they look: none does without
+        having learnt how.
     mixed
         Whether the gallery holds the images in the form of the queries as well.
     """
@@ -31,6 +36,7 @@ class Linkage:
     question: str
     copies: bool = False
     mixed: bool = False
+    undone: bool = False
 
     @property
     def roles(self) -> tuple[str, str]:
@@ -48,6 +54,7 @@ LINKAGES = {
         Linkage(
             "pooled", PROTECTED, ORIGINAL, "does an archive that took releases in?", mixed=True
         ),
+        Linkage("inverted", PROTECTED, ORIGINAL, "can the edit be turned back?", undone=True),
         Linkage(COPY, PROTECTED, ORIGINAL, "the attacker already holds the image", copies=True),
     )
 }

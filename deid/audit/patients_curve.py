@@ -36,7 +36,10 @@ def patients_curve(bench: Bench, name: str, linkage: Linkage, *, seed: int = 0) 
     ``gain``, what the last step added, patient by patient, with its interval (``value, low,
     high``), and whether it ``rises``; both None where there is no last step.
     """
-    folds = {share: _with(bench, share).tried(name, linkage, adaptive=True) for share in SHARES}
+    folds = {
+        share: _with(bench, share).of(linkage).tried(name, linkage, adaptive=True)
+        for share in SHARES
+    }
     people = min((fold.size for found in folds.values() for fold in found), default=0)
     points = [_point(bench, share, found, people) for share, found in folds.items()]
     fewer, all_of_them = (folds[share] for share in SHARES[-2:])
@@ -78,7 +81,9 @@ def _with(bench: Bench, share: float) -> Bench:
         Trial(_some(trial.own, bench.records, share), trial.tested) for trial in bench.plan.trials
     )
     enough = all(several([bench.records[row] for row in one.own]) >= FEWEST for one in trials)
-    return replace(bench, plan=replace(bench.plan, trials=trials if enough else ()), _fits={})
+    return replace(
+        bench, plan=replace(bench.plan, trials=trials if enough else ()), _fits={}, _undoing=[]
+    )
 
 
 def _some(rows: NDArray[np.intp], records: Sequence[Record], share: float) -> NDArray[np.intp]:

@@ -42,7 +42,7 @@ class Reading:
 
 def readers(bench: Bench, name: str) -> list[str]:
     """Whose features serve: the attacker's own and `READERS`, else those of all who learn."""
-    learnt = [one for one, form in bench.own if form == ORIGINAL]
+    learnt = [one for one, form in bench.own if form == ORIGINAL and one in bench.attackers]
     wanted = [one for one in (name, *READERS) if one in learnt]
     return list(dict.fromkeys(wanted or sorted(learnt)))
 

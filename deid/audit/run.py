@@ -32,7 +32,7 @@ from deid.audit.figures import (
 )
 from deid.audit.inference import inference, speaks_of
 from deid.audit.kept import keeping
-from deid.audit.linkages import LINKAGES, ORIGINAL, Linkage
+from deid.audit.linkages import LINKAGES, ORIGINAL, UNDO, Linkage
 from deid.audit.matching import Effort
 from deid.audit.pairing import Release
 from deid.audit.patients_curve import patients_curve, strongest
@@ -43,6 +43,7 @@ from deid.audit.removers.registry import Entry as RemoverEntry
 from deid.audit.source import Source
 from deid.audit.trials import Plan, in_split, nobody, plan
 from deid.audit.trouble import AuditError
+from deid.audit.undoing import SIDE, rows_of
 from deid.audit.words import not_tested
 from mami_core.data import Dataset, Record, known
 from mami_core.evaluation.protocol import mated, usable
@@ -50,7 +51,7 @@ from mami_core.evaluation.yardsticks import AbsentError
 
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
-#: 3: ``by_images`` of each attacker.
+#: 3: ``by_images`` of each attacker and ``reliable`` of its AUC, ``modality`` of a source.
 SCHEMA = 3
 
 FIXED, ADAPTIVE = "fixed", "adaptive"
@@ -104,9 +105,9 @@ def audit(
     Returns
     -------
     The record that ``deid audit --json`` prints: ``schema``, ``software``, ``options``,
-    ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``images``, ``people``,
-    ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many people at
-    least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
+    ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``modality``, ``images``,
+    ``people``, ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many
+    people at least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
     everybody), ``curve`` of the adaptive attacker that finds most (see
     `deid.audit.patients_curve.patients_curve`), and ``linkages``: by name, by `FIXED` or
     `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals are
@@ -124,9 +125,15 @@ def audit(
     for name in options.linkages:
         if name not in LINKAGES:
             raise AuditError(f"--linkage: no such linkage; there are: {', '.join(LINKAGES)}")
+    turned_back = [name for name in options.linkages if LINKAGES[name].undone]
     if release is not None and options.remover is None and options.adaptive:
         # The one that the run names, at its strength.
         options = replace(options, remover=release.remover, strength=release.strength)
+    if turned_back and not (options.adaptive and options.remover):
+        raise AuditError(
+            f"--linkage {turned_back[0]} is of attackers who learn to turn an edit back; "
+            "give --adaptive and a --remover"
+        )
     entry, parameter = called(options.remover) if options.remover else (None, 0.0)
     originals = dataset if release is None else release.originals
     if options.control and not (options.adaptive and (entry or release)):
@@ -150,7 +157,7 @@ def audit(
         telling = partial(told, f"looking at {name}")
         sources[name], bench = _audited(source, ready, missing, options, telling, name_exposed)
         if best := strongest(sources[name]["linkages"]):
-            (linkage,) = source.linkages(best[:1])
+            (linkage,) = source.linkages(best[:1], adaptive=True)
             sources[name]["curve"] = patients_curve(bench, best[1], linkage, seed=options.seed)
         if options.control:
             sources[name]["power"] = _power(source, ready, sources[name], options, told)
@@ -208,10 +215,14 @@ def _audited(
     if options.adaptive and plan.trials:
         bases.append(ADAPTIVE)
         learners |= {name for name, one in attackers.items() if one.adapts}
-    asked = source.linkages(options.linkages)
+    asked = source.linkages(options.linkages, adaptive=ADAPTIVE in bases)
     forms = source.forms(asked, options.seed, options.strength, adaptive=ADAPTIVE in bases)
     learning = {name: one for name, one in attackers.items() if name in learners}
-    seen, own, lost = source.seen({LOOK: thumbnails(), **attackers}, learning, forms, told)
+    looking = dict(attackers)
+    if any(linkage.undone for linkage in asked):
+        rows = Attacker(rows_of, SIDE)
+        looking, learning = ({UNDO: rows, **those} for those in (looking, learning))
+    seen, own, lost = source.seen({LOOK: thumbnails(), **looking}, learning, forms, told)
     undecodable = Counter(lost[row] for row in plan.tested if row in lost)
     plan = plan.readable(lost)
     if not len(plan.tested):
@@ -225,13 +236,16 @@ def _audited(
     bench.attackers = {name: one for name, one in attackers.items() if name not in absent}
     linkages = {
         linkage.name: {
-            basis: _linked(bench, linkage, basis, options, name_exposed) for basis in bases
+            basis: _linked(bench, linkage, basis, options, name_exposed)
+            for basis in bases
+            if basis == ADAPTIVE or not linkage.undone
         }
         for linkage in asked
     }
     patients = mated(tested)
     said = {
         "kind": "|".join(sorted({record.kind for record in tested})),
+        "modality": "|".join(sorted({record.modality or "unknown" for record in tested})),
         "images": len(tested) + copies + undecodable.total(),
         "people": len({record.person for record in tested}),
         "patients": patients,
@@ -324,6 +338,7 @@ def _linked(
     name_exposed: Callable[[Exposed], None],
 ) -> dict[str, Any]:
     """Every attacker on one linkage, and the largest of them with whom it finds."""
+    plain, bench = bench, bench.of(linkage)
     found = {
         name: folds
         for name in bench.attackers
@@ -334,7 +349,7 @@ def _linked(
     }
     if linkage.name != ORIGINAL and not linkage.copies:
         for name, folds in found.items():
-            before = bench.tried(name, LINKAGES[ORIGINAL], adaptive=False)
+            before = plain.tried(name, LINKAGES[ORIGINAL], adaptive=False)
             people = min(fold.size for fold in (*before, *folds))
             said[name]["fewer"] = difference(before, folds, people, seed=options.seed)
     for name in found:

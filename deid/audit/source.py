@@ -48,10 +48,11 @@ class Source:
             return "protected images of other patients of the release itself"
         return "images as they are"
 
-    def linkages(self, names: Sequence[str]) -> list[Linkage]:
+    def linkages(self, names: Sequence[str], *, adaptive: bool) -> list[Linkage]:
         """Those of `names` (all, where none are given) whose forms there are.
 
-        Without a remover there is no second release: `inner` is within the one.
+        Without a remover there is no second release: `inner` is within the one; and nobody can
+        learn to turn its edit back.
         """
         forms = {ORIGINAL}
         if self.remover is not None or self.release is not None:
@@ -63,7 +64,8 @@ class Source:
             asked = [
                 replace(one, gallery=PROTECTED) if one.gallery == SECOND else one for one in asked
             ]
-        return [one for one in asked if set(one.roles) <= forms]
+        learns = adaptive and self.remover is not None and bool(self.plan.trials)
+        return [one for one in asked if set(one.roles) <= forms and (learns or not one.undone)]
 
     def forms(
         self, linkages: Sequence[Linkage], seed: int, strength: float, *, adaptive: bool

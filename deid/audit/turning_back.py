@@ -58,6 +58,8 @@ def learnt(edited: Tensor, original: Tensor) -> Back:
     if len(seen) >= NEAREST:
         moved = after[:, seen] - middle[seen]
         unit = moved / moved.square().mean(dim=0).sqrt()
+        # A pixel's row lies together: that makes gathering them fast.
+        moved = moved.T.contiguous().T
         for some in wanted.split(AT_ONCE):
             nearest, weight = _of_some(moved, unit, before[:, some] - target[some])
             places[some], weights[some] = seen[nearest], weight
@@ -66,10 +68,10 @@ def learnt(edited: Tensor, original: Tensor) -> Back:
 
 def _of_some(moved: Tensor, unit: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Places and weights ``(p, k)`` for pixels ``(n, p)`` of the originals."""
-    places = (unit.T @ wanted).abs().topk(NEAREST, dim=0).indices.T
-    chosen = moved[:, places.flatten()].unflatten(1, places.shape).transpose(0, 1)
-    gram = chosen.mT @ chosen / len(moved)
-    aim = (chosen.mT @ wanted.T[:, :, None])[..., 0] / len(moved)
+    places = (wanted.T @ unit).abs().topk(NEAREST, dim=1).indices
+    chosen = moved.T[places]
+    gram = chosen @ chosen.mT / len(moved)
+    aim = (chosen @ wanted.T[:, :, None])[..., 0] / len(moved)
     level = gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
     penalty = (PENALTY * level + 1e-6) * torch.eye(NEAREST)
     return places, torch.linalg.solve(gram + penalty, aim)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deid.audit.linkages import UNDO
 from deid.audit.power import verdict
+from mami_core.evaluation.coverage import LEAST
 
 #: What another image of a person is. Only the first two are a sentence about other visits.
 MATES = {
@@ -17,8 +19,12 @@ MATES = {
     "slice": "another part of the same scan",
 }
 
-#: The attacker that turns an edit back.
-REVERSES = "undo"
+#: Stands behind an interval that is not to be relied on.
+MARK = "*"
+UNRELIABLE = (
+    f"{MARK} the interval of this AUC is unreliable: simulated ones of its kind hold the truth in "
+    f"fewer than {100 * LEAST:.0f} of 100 cases, or none was simulated"
+)
 
 OVERSTATES = "fixed only, overstates protection"
 
@@ -97,8 +103,8 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
     gaps += _teachers(record)
     if linkages - {"original"}:
         attackers = record["options"]["attackers"]
-        if not (adaptive and REVERSES in attackers):
-            gaps.append(f"reversal of the edit (--adaptive --attacker {REVERSES})")
+        if "inverted" not in linkages and not (adaptive and UNDO in attackers):
+            gaps.append("reversal of the edit (--adaptive --linkage inverted)")
         if "pooled" not in linkages:
             gaps.append("galleries that mix originals with protected images (--linkage pooled)")
     if inferred := _inference(record):
@@ -200,6 +206,17 @@ def left_out_in_words(record: Mapping[str, Any]) -> str:
         for reason, count in record["left_out"].items()
     ]
     return f"Left out: {', '.join(told)}." if told else ""
+
+
+def unreliable(record: Mapping[str, Any]) -> bool:
+    """Whether some interval is."""
+    return any(
+        not figures["auc"]["reliable"]
+        for source in record["sources"].values()
+        for linked in source["linkages"].values()
+        for found in linked.values()
+        for figures in found["attackers"].values()
+    )
 
 
 def last_line(record: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ COLUMNS = (
     "people",
     *NUMBERS,
     "guess",
+    "reliable",
 )
 
 #: Of inference (see `deid.audit.inference`).
@@ -77,7 +78,11 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                 for attacker, figures in found["attackers"].items():
                     for figure, people, guess, one in _points(figures):
                         numbers = (one.get(key, "") for key in NUMBERS)
-                        yield (source, linkage, basis, attacker, figure, people, *numbers, guess)
+                        reliable = one.get("reliable", "")
+                        yield (
+                            *(source, linkage, basis, attacker, figure, people, *numbers),
+                            *(guess, reliable),
+                        )
                 for inferred in found.get("inference", {}).get("attributes", ()):
                     for figure in ATTACKS if "main" in inferred else ():
                         numbers = (inferred[figure].get(key, "") for key in NUMBERS)
@@ -85,7 +90,7 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                         guess = inferred["naive"]["value"] if figure == "main" else ""
                         yield (
                             *(source, linkage, basis, found["inference"]["attacker"]),
-                            *(label, inferred["records"], *numbers, guess),
+                            *(label, inferred["records"], *numbers, guess, ""),
                         )
                 if "subgroups" in found:
                     first = found["largest"]
@@ -94,7 +99,7 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                         numbers = (one[key] for key in NUMBERS)
                         yield (
                             *(source, linkage, basis, first["attacker"]),
-                            *(figure, first["n"], *numbers, first["guess"]),
+                            *(figure, first["n"], *numbers, first["guess"], ""),
                         )
 
 

@@ -59,7 +59,7 @@ def audit(
     linkage: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME[,NAME]: original, outer, reverse, inner, pooled, copy; repeatable.",
+            help="NAME[,NAME]: original, outer, reverse, inner, pooled, inverted, copy.",
             show_default="all",
         ),
     ] = None,
@@ -76,6 +76,12 @@ def audit(
         Path | None,
         typer.Option(
             help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw."
+        ),
+    ] = None,
+    table: Annotated[
+        int | None,
+        typer.Option(
+            min=4, max=4, help="4: on the console, figures as the paper's table has them."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -136,7 +142,7 @@ def audit(
     if as_json:
         typer.echo(json.dumps(record, indent=2))
     else:
-        show(record)
+        show(record, paper=table is not None)
 
 
 def _names(given: list[str] | None) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 "use strict";
-// The address names the order (#sort=risk, #sort=-risk), so a link or a reload keeps it.
+// The address names the order (#sort=risk, #sort=-risk), so a link or a reload keeps it. No two tables
+// of a page have a column of one name.
 (function () {
-  const table = document.getElementById("table");
-  const heads = Array.from(table.tHead.rows[0].cells);
-  const body = table.tBodies[0];
+  const heads = Array.from(document.querySelectorAll("th[data-column]"));
   const collator = new Intl.Collator("en", { numeric: true });
 
   function key(row, index, numeric) {
@@ -14,10 +13,12 @@
   }
 
   function sort(name, down) {
-    const index = heads.findIndex((head) => head.dataset.column === name);
-    if (index < 0) return;
-    const numeric = heads[index].dataset.numeric !== undefined;
-    const pairs = Array.from(body.rows, (row) => [key(row, index, numeric), row]);
+    const head = heads.find((one) => one.dataset.column === name);
+    if (!head) return;
+    const table = head.closest("table");
+    const body = table.tBodies[0];
+    const numeric = head.dataset.numeric !== undefined;
+    const pairs = Array.from(body.rows, (row) => [key(row, head.cellIndex, numeric), row]);
     pairs.sort(function (a, b) {
       if (a[0] === null || b[0] === null) return (a[0] === null) - (b[0] === null);
       const order = numeric ? a[0] - b[0] : collator.compare(a[0], b[0]);
@@ -26,14 +27,14 @@
     const sorted = document.createDocumentFragment();
     for (const pair of pairs) sorted.append(pair[1]);
     body.append(sorted);
-    for (const head of heads) {
-      const column = head.dataset.column;
-      if (!column) continue;
-      head.removeAttribute("aria-sort");
-      head.firstElementChild.href = "#sort=" + column;
-      if (column !== name) continue;
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      head.firstElementChild.href = "#sort=" + (down ? "" : "-") + column;
+    for (const other of heads) {
+      if (other.closest("table") !== table) continue;
+      const column = other.dataset.column;
+      other.removeAttribute("aria-sort");
+      other.firstElementChild.href = "#sort=" + column;
+      if (other !== head) continue;
+      other.setAttribute("aria-sort", down ? "descending" : "ascending");
+      other.firstElementChild.href = "#sort=" + (down ? "" : "-") + column;
     }
   }
 

@@ -44,6 +44,8 @@ class Attacker:
     eyes
         Name of the attacker that sees just what it sees; empty where none does. A picture is looked
         at once for both.
+    behind
+        Name and attacker who looks at what this one has turned back (see `deid.audit.undoing`).
     reads
         What it reads beside the picture; where this is given it looks at no picture, and `embed` is
         never asked.
@@ -56,6 +58,7 @@ class Attacker:
     depths: tuple[int, ...] = ()
     weights: str = ""
     eyes: str = ""
+    behind: tuple[str, Attacker] | None = None
     reads: Read | None = None
 
     def seen(self, features: NDArray[np.floating], *, learnt: bool) -> NDArray[np.floating]:

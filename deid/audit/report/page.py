@@ -14,6 +14,7 @@ from deid.audit.power import verdict
 from deid.audit.report import plots, table
 from deid.audit.words import (
     OVERSTATES,
+    UNRELIABLE,
     first_sentence,
     headline,
     inferences,
@@ -21,6 +22,7 @@ from deid.audit.words import (
     left_out_in_words,
     pooled_in_words,
     sentence,
+    unreliable,
 )
 from deid.evaluation_report.figures import Figure
 from deid.report.frame import render
@@ -53,6 +55,7 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
     """
     sources = record["sources"]
     found = {name: headline(source) for name, source in sources.items()}
+    groups = {name: _subgroups(sources[name], one) for name, one in found.items()}
     return render(
         "deid",
         "audit/report/audit.html.j2",
@@ -61,11 +64,9 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         record=record,
         first=first_sentence(record),
         last=last_line(record),
+        unreliable=UNRELIABLE if unreliable(record) else "",
         left_out=left_out_in_words(record),
-        headings={**{name: name for name in table.NAMES}, **table.FIGURES},
-        numeric=tuple(table.FIGURES),
-        lines=list(table.lines(record)),
-        changes=table.changes(record),
+        tables=_tables(record, groups),
         headlines=found,
         sentences={
             name: sentence(sources[name], name, one)
@@ -77,11 +78,36 @@ def pieces(record: Mapping[str, Any]) -> Iterator[str]:
         },
         pooled={name: pooled_in_words(one) for name, one in sources.items()},
         verdicts={name: verdict(one["power"]) for name, one in sources.items() if "power" in one},
-        subgroups={name: _subgroups(sources[name], one) for name, one in found.items()},
+        subgroups=groups,
         fewest=FEWEST,
         inferred={name: inferences(source) for name, source in sources.items()},
         sections={name: list(_sections(record, name)) for name in sources},
     )
+
+
+def _tables(
+    record: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any] | None]
+) -> dict[str, Any]:
+    numbered = list(enumerate(record["sources"].items(), start=1))
+    return {
+        "figures": table.figures_table(record),
+        "changes": table.changes_table(record),
+        "power": {
+            name: table.power_table(number, source["power"])
+            for number, (name, source) in numbered
+            if "power" in source
+        },
+        "subgroups": {
+            name: table.subgroups_table(number, told)
+            for number, (name, _) in numbered
+            if (told := groups[name])
+        },
+        "inference": {
+            name: table.inference_table(number, told)
+            for number, (name, source) in numbered
+            if (told := inferences(source))
+        },
+    }
 
 
 def _subgroups(source: Mapping[str, Any], found: Mapping[str, Any]) -> Mapping[str, Any] | None:

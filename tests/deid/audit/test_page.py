@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from deid.audit import Options, audit
+from deid.audit.console import show
 from deid.audit.report import pieces
 from deid.audit.report.table import attackers
+from deid.audit.writing import COLUMNS, rows
 from mami_core.data import open_dataset
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -147,7 +149,7 @@ def test_subgroups_and_inference_are_told_with_what_is_not_decidable(record: Rec
     text = page(told)
     assert "3 subgroups have fewer patients and are not told." in text
     assert "&lt;img src=x" in text
-    rows = re.findall(r'<th scope="row">(sex|Edema)</th>.*?</tr>', text)
+    rows = re.findall(r'<th scope="row"[^>]*>(sex|Edema)</th>.*?</tr>', text)
     assert rows == ["sex", "Edema"]
     assert "too weak to tell</td>" in text
     assert "Not decidable: age band (it is known of 4 patients, and takes 30)." in text
@@ -195,6 +197,107 @@ def test_in_a_browser_a_press_sorts_nothing_complains_and_hostile_names_are_text
     assert "&lt;img src=x" in after
 
 
+def with_every_table(record: Record) -> Record:
+    """Two sources, each with a power control, subgroups and an inference."""
+    told = copy.deepcopy(record)
+    one = {"value": 0.25, "low": 0.1, "high": 0.5, "patients": 31}
+    demo = told["sources"]["demo"]
+    demo["power"] = {
+        name: {
+            "auc": auc,
+            "best": 0.9,
+            "reaches": True,
+            "planted": {"warp": {"outer": auc - 0.1}},
+            "passes": True,
+        }
+        for name, auc in (("second", 0.8), ("first", 0.7), ("third", 0.9))
+    }
+    groups = [
+        {"attribute": "view", "group": name, **one, "value": value}
+        for name, value in (("PA", 0.4), ("AP", 0.2), ("LL", 0.3))
+    ]
+    inferred = [
+        {
+            "attribute": name,
+            "main": one | {"value": value},
+            "naive": one,
+            "control": one,
+            "added": one,
+            "records": 30,
+            "weak": False,
+        }
+        for name, value in (("sex", 0.9), ("age band", 0.5), ("Nodule", 0.7))
+    ]
+    for found in (found for bases in demo["linkages"].values() for found in bases.values()):
+        found["subgroups"] = {"groups": groups, "too_few": 0}
+    demo["linkages"]["original"]["adaptive"]["inference"] = {
+        "attacker": "pixels",
+        "read_by": ["pixels"],
+        "attributes": inferred,
+    }
+    told["sources"]["other"] = copy.deepcopy(demo)
+    return told
+
+
+def tables(text: str) -> dict[str, str]:
+    return dict(re.findall(r'<table id="(\w+)">(.*?)</table>', text, flags=re.S))
+
+
+def test_every_table_has_a_name_and_columns_of_its_own_with_a_key_a_cell(record: Record) -> None:
+    text = page(with_every_table(record))
+    found = tables(text)
+    parts = [f"{name}{n}" for name in ("power", "subgroups", "inference") for n in (1, 2)]
+    assert set(found) == {"table", "before_after", *parts}
+    assert text.count("<table") == len(found)
+    columns = re.findall(r'data-column="([^"]*)"', text)
+    assert len(set(columns)) == len(columns)
+    for inside in found.values():
+        numeric = [
+            "data-numeric" in head for head in re.findall(r"<th ([^>]*data-column[^>]*)>", inside)
+        ]
+        for row in inside.split("<tbody>")[1].split("<tr>")[1:]:
+            keys = re.findall(r'data-key="([^"]*)"', row)
+            assert len(keys) == len(numeric)
+            assert all(
+                not key or float(key) is not None
+                for key, is_number in zip(keys, numeric, strict=True)
+                if is_number
+            )
+
+
+@pytest.mark.parametrize(
+    ("column", "place"),
+    [
+        ("before_after_after", 6),
+        ("power2_auc", 1),
+        ("subgroups2_found", 2),
+        ("inference1_linked", 1),
+    ],
+)
+def test_in_a_browser_every_table_sorts_alone(
+    record: Record,
+    tmp_path: Path,
+    browse: Callable[[str], tuple[str, str]],
+    column: str,
+    place: int,
+) -> None:
+    path = tmp_path / "audit.html"
+    path.write_text(page(with_every_table(record)))
+    before = tables(path.read_text())
+    shown, console = browse(f"{path.as_uri()}#sort=-{column}")
+    assert console == ""
+    after, mine = tables(shown), column.rpartition("_")[0]
+    rows = after[mine].split("<tbody>")[1].split("<tr>")[1:]
+    keys = [float(re.findall(r'data-key="([^"]*)"', row)[place]) for row in rows]
+    assert keys == sorted(keys, reverse=True)
+    assert len(set(keys)) > 1
+    assert len(re.findall("<th [^>]*aria-sort=", shown)) == 1
+    assert re.search(rf'data-column="{column}"[^>]*aria-sort="descending"', shown)
+    for name, inside in before.items():
+        order = [re.findall(r'data-key="([^"]*)"', one) for one in (inside, after[name])]
+        assert (order[0] == order[1]) == (name != mine), name
+
+
 def test_what_several_images_find_is_drawn_or_said_to_be_undecidable(record: Record) -> None:
     assert "Not decidable: linkability by images, fewer than 30 patients" in page(record)
     several = copy.deepcopy(record)
@@ -209,3 +312,33 @@ def test_what_several_images_find_is_drawn_or_said_to_be_undecidable(record: Rec
     plot = text.split('aria-label="share of patients found, demo, outer"')[2]
     assert "images of one person" in plot.split("</figure>")[0]
     assert "by their images: " in "".join(spoken(text))
+
+
+def test_an_interval_that_is_not_to_be_relied_on_is_marked_wherever_it_stands(
+    record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = copy.deepcopy(record)
+    demo = told["sources"]["demo"]["linkages"]
+    every = [
+        one
+        for linked in demo.values()
+        for found in linked.values()
+        for one in found["attackers"].values()
+    ]
+    for one in every:
+        one["auc"].update(value=0.8, low=0.7, high=0.9, reliable=True)
+    assert "unreliable" not in page(told)
+    show(told)
+    assert "unreliable" not in capsys.readouterr().out
+    every[0]["auc"]["reliable"] = False
+    text = page(told)
+    assert len(re.findall(r">0\.800 \([^)]*\)\*<", text)) == 1
+    assert "* the interval of this AUC is unreliable" in text
+    show(told)
+    printed = capsys.readouterr().out
+    assert printed.count("0.800 (0.700-0.900)*") == 1
+    assert "* the interval of this AUC is unreliable" in printed
+    lines = [dict(zip(COLUMNS, map(str, row), strict=True)) for row in rows(told)]
+    flags = [line["reliable"] for line in lines if line["figure"] == "auc"]
+    assert sorted(flags) == ["False"] + ["True"] * (len(every) - 1)
+    assert {line["reliable"] for line in lines if line["figure"] != "auc"} == {""}

@@ -181,7 +181,7 @@ def test_the_last_line_says_what_was_tried_and_by_how_many_attackers_learnt(peop
     asked = {"adaptive": True, "remover": "identity", "attackers": ("outline",)}
     said = last_line(run(people(val=32, train=12), linkages=("outer",), **asked))
     assert "more people (these: 12 in demo)" in said
-    assert "--attacker undo" in said
+    assert "--linkage inverted" in said
     assert "--linkage pooled" in said
     said = last_line(run(people(val=32, train=12), linkages=("pooled",), **asked))
     assert "--linkage pooled" not in said

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from deid.audit.attackers.undo import SIDE, _fitted, _pictures, _rows
+from deid.audit import AuditError, Options, audit
+from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry
+from deid.audit.bench import Bench
+from deid.audit.kept import keeping
+from deid.audit.linkages import LINKAGES
 from deid.audit.matching import Training
+from deid.audit.report import pieces
+from deid.audit.trials import Plan
 from deid.audit.turning_back import learnt, out_of_fold
-from mami_core.data import Record
+from deid.audit.undoing import SIDE, Memory, _fitted, _turned, pictures, rows_of, undoing
+from deid.audit.words import last_line
+from mami_core.data import Record, open_dataset
 from mami_core.evaluation import auc
 
 PEOPLE = 60
@@ -24,9 +36,9 @@ def smooth(count: int, seed: int, side: int = SIDE) -> np.ndarray:
 
 
 def test_a_fixed_shuffle_is_turned_back_for_pictures_that_taught_nothing() -> None:
-    pictures = smooth(160, 0, 48).reshape(160, 3, -1)[:, 0].astype(np.float32)
-    order = np.random.default_rng(1).permutation(pictures.shape[1])
-    known, new = torch.from_numpy(pictures[:120]), torch.from_numpy(pictures[120:])
+    shown = smooth(160, 0, 48).reshape(160, 3, -1)[:, 0].astype(np.float32)
+    order = np.random.default_rng(1).permutation(shown.shape[1])
+    known, new = torch.from_numpy(shown[:120]), torch.from_numpy(shown[120:])
     back = learnt(known[:, order], known)
     assert float((new[:, order] - new).abs().mean()) > 30
     assert float((back(new[:, order]) - new).abs().mean()) < 3
@@ -54,12 +66,12 @@ def test_pictures_without_any_difference_are_turned_into_their_mean() -> None:
 
 @pytest.mark.parametrize("grey", [True, False])
 def test_rows_hold_a_picture_in_its_colours(grey: bool) -> None:
-    pictures = smooth(3, 0)
+    shown = smooth(3, 0)
     if not grey:
-        pictures = np.concatenate([smooth(3, seed)[:, :1] for seed in (1, 2, 3)], axis=1)
-        pictures = (96 + pictures // 3).astype(np.uint8)
-    again = _pictures(_rows(pictures), SIDE)
-    assert np.abs(again.astype(int) - pictures).mean() < (1 if grey else 4)
+        shown = np.concatenate([smooth(3, seed)[:, :1] for seed in (1, 2, 3)], axis=1)
+        shown = (96 + shown // 3).astype(np.uint8)
+    again = pictures(rows_of(shown), SIDE)
+    assert np.abs(again.astype(int) - shown).mean() < (1 if grey else 4)
 
 
 def test_it_finds_people_behind_a_shuffle_and_in_two_releases() -> None:
@@ -85,7 +97,9 @@ def test_it_finds_people_behind_a_shuffle_and_in_two_releases() -> None:
     change = {"protected": shuffled, "second": shuffled, "original": lambda rows: rows}
     for roles in (("protected", "original"), ("original", "protected"), ("protected", "second")):
         query, gallery = (change[role] for role in roles)
-        matcher = _fitted(Training([query(own)], [gallery(own)], own, roles, records), look, (144,))
+        training = Training([query(own)], [gallery(own)], own, roles, records)
+        behind = Attacker(lambda pictures: pictures, side, depths=(144,))
+        matcher = _fitted(training, look, behind, _turned(training))
         asked, held = (
             one / np.linalg.norm(one, axis=1, keepdims=True)
             for one in (matcher.of_queries(query(tested)), matcher.of_gallery(gallery(tested)))
@@ -93,3 +107,94 @@ def test_it_finds_people_behind_a_shuffle_and_in_two_releases() -> None:
         scores, mates = asked @ held.T, np.arange(2 * PEOPLE) // 2
         same = (mates[:, None] == mates) & ~np.eye(2 * PEOPLE, dtype=bool)
         assert auc(scores[same], scores[mates[:, None] != mates]) > 0.95, roles
+
+
+def test_inverted_lets_an_attacker_look_at_pictures_that_were_turned_back(
+    people: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks are shuffled over the whole picture: where the edges of a coarse picture lie can not
+    be told from it by any linear map.
+    """
+
+    def edges(pictures: np.ndarray) -> np.ndarray:
+        grey = pictures.astype(np.float32).mean(axis=1)
+        return np.abs(np.diff(grey, axis=2)).reshape(len(grey), -1)
+
+    entry = Entry("edges", "edges", "nothing", False, lambda device: Attacker(edges, 16))
+    monkeypatch.setitem(ATTACKERS, "edges", entry)
+    data = open_dataset(people(val=32, train=20, noise=40.0))
+    options = Options(
+        attackers=("pixels", "edges"),
+        remover="shuffle",
+        adaptive=True,
+        linkages=("original", "outer", "inverted"),
+    )
+    record = audit(data, options)
+    linkages = record["sources"]["demo"]["linkages"]
+    assert set(linkages["inverted"]) == {"adaptive"}
+    found = linkages["inverted"]["adaptive"]["attackers"]
+    assert set(found) == {"edges"}
+    outer, inverted = (
+        linkages[name]["adaptive"]["attackers"]["edges"]["auc"]["value"]
+        for name in ("outer", "inverted")
+    )
+    before = linkages["original"]["fixed"]["attackers"]["edges"]["rank1"]["value"]
+    assert found["edges"]["fewer"]["before"] == before
+    assert inverted > outer + 0.1
+    assert "reversal" not in last_line(record)
+    assert "inverted: can the edit be turned back?" in "".join(pieces(record))
+
+
+def test_who_does_not_adapt_looks_at_no_picture_or_undoes_in_any_case_is_not_asked_to_undo() -> (
+    None
+):
+    plain = Attacker(lambda pictures: pictures, 8)
+    attackers = {
+        "plain": plain,
+        "pixels": replace(plain, adapts=False),
+        "header": replace(plain, reads=lambda records, pictures: np.zeros((1, 1))),
+        "undo": undoing(plain, "plain", Memory()),
+    }
+    rows = np.zeros((2, 3))
+    bench = Bench([], Plan(np.arange(2), (), ""), attackers, {("undo", "original"): rows}, {})
+    behind = bench.of(LINKAGES["inverted"])
+    assert set(behind.attackers) == {"plain"}
+    assert behind.seen["plain", "original"] is rows
+    assert bench.of(LINKAGES["outer"]) is bench
+    assert bench.of(LINKAGES["inverted"]) is behind
+
+
+def test_a_release_without_its_remover_can_not_be_inverted(people: Callable[..., Path]) -> None:
+    data = open_dataset(people(val=12))
+    with pytest.raises(AuditError, match="give --adaptive and a --remover"):
+        audit(data, Options(attackers=("outline",), linkages=("inverted",), adaptive=True))
+    fixed = Options(attackers=("outline",), remover="shuffle")
+    source = audit(data, fixed)["sources"]["demo"]
+    assert "inverted" not in source["linkages"]
+
+
+def test_of_who_undoes_only_what_the_network_saw_is_kept_and_never_a_picture(
+    tmp_path: Path,
+) -> None:
+    asked = []
+
+    def embed(pictures: np.ndarray) -> np.ndarray:
+        asked.append(len(pictures))
+        return pictures.reshape(len(pictures), -1)[:, ::301].astype(np.float32)
+
+    shown = smooth(20, 0)
+    names = [str(person) for person in range(10) for _ in range(2)]
+    records = [Record("", name, "set", subject=name) for name in names]
+    rows = rows_of(shown)
+    answers, looked = [], []
+    for _ in range(2):
+        one = keeping(undoing(Attacker(embed, 64), "network", Memory()), "undo", tmp_path)
+        assert np.array_equal(one.embed(shown), rows)
+        assert one.fit is not None
+        training = Training([rows], [rows], rows, ("protected", "original"), records)
+        answers.append(one.fit(training).of_queries(rows))
+        looked.append(sum(asked))
+    assert np.array_equal(*answers)
+    assert looked[0] == looked[1] > 0
+    kept = [np.load(path) for path in tmp_path.iterdir()]
+    assert {one.shape[1] for one in kept} == {len(embed(shown[:1, :, :64, :64])[0])}

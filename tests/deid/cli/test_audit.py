@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -156,3 +157,31 @@ def test_a_folder_without_a_table_is_audited_as_it_lies(
     assert done.exit_code == 0, done.output
     assert "folder: not decidable with this data: 8 patients" in done.stdout
     assert "Left out: 1 file (it is no image)." in done.stdout.splitlines()
+
+
+def test_table_4_lays_the_figures_out_as_the_paper_does_and_leaves_what_is_absent_empty(
+    app: Typer, people: People
+) -> None:
+    folder = people(val=31, train=12)
+    call = ["audit", str(folder), "--attacker=mami,outline,pixels", "--remover=blur:8"]
+    call += ["--adaptive", "--linkage=original,outer"]
+    done = CliRunner().invoke(app, [*call, "--table=4"], env={"COLUMNS": "80"})
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    at = {line.split("  ")[1].strip(): line for line in lines if line.startswith("  ")}
+    assert "demo, xray" in done.stdout
+    assert re.fullmatch(
+        r"  mami \(MaMI\)( +\d+\.\d \(\d+-\d+\)){3} +91.49 +21.23 *", at["mami (MaMI)"]
+    )
+    # It does not adapt: no figure, and none is made up.
+    assert len(re.findall(r"\d\.\d \(", at["pixels"])) == 2
+    assert re.fullmatch(r"  CLIP, tuned +73.00 +11.86 *", at["CLIP, tuned"])
+    assert re.fullmatch(r"  disease accuracy +81.24 +80.67 *", at["disease accuracy"])
+    assert at["among people"].split()[2] == "31"
+    assert not any("AUC" in line for line in lines)
+    assert lines[0].startswith("At least ")
+    assert lines[-1].startswith("Not tested: ")
+    plain, tabled = (
+        CliRunner().invoke(app, [*call, "--json", *more]) for more in ([], ["--table=4"])
+    )
+    assert plain.stdout == tabled.stdout

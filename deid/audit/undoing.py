@@ -1,0 +1,150 @@
+"""An attacker who turns the edit back, pixel by pixel, before he looks.
+
+What is kept of a picture is a row of grey values and, coarser, of its colours. The attacker learns
+to turn rows of his own edited pictures back (`deid.audit.turning_back`), looks at what comes of it
+as any attacker looks at a picture, and learns to match as that one does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.audit.attackers.registry import Attacker
+from deid.audit.linkages import ORIGINAL
+from deid.audit.matching import Array, Map, Matcher, Training, closed_form, part_of
+from mami_core.evaluation.embed import HELD
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Side of the grey picture that is turned back, and of the two of its colours.
+SIDE, COLOUR_SIDE = 112, 56
+GREY, COLOUR = SIDE**2, COLOUR_SIDE**2
+
+Rows = NDArray[np.floating]
+#: The attacker's own protected rows turned back, a draw each; and what turns back those of others.
+Turned = tuple[list[Rows], Map]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What was learnt and seen already: attackers who undo one edit share it.
+
+    Attributes
+    ----------
+    turned
+        By the pictures that taught it.
+    seen
+        Features, by whose eyes and of which pictures.
+    """
+
+    turned: dict[bytes, Turned] = field(default_factory=dict)
+    seen: dict[tuple[str, bytes], Rows] = field(default_factory=dict)
+
+
+def undoing(behind: Attacker, name: str, memory: Memory) -> Attacker:
+    """The attacker that looks at what it has turned back as `behind` does, whose name is `name`."""
+    eyes = behind.eyes or name
+
+    def look(rows: Rows) -> Array:
+        key = eyes, _digest([rows])
+        if key not in memory.seen:
+            parts = [
+                behind.embed(pictures(rows[start : start + HELD], behind.size))
+                for start in range(0, len(rows), HELD)
+            ]
+            memory.seen[key] = np.concatenate(parts)
+        return behind.seen(memory.seen[key], learnt=True).astype(np.float64)
+
+    def fit(training: Training) -> Matcher:
+        key = _digest([training.original, *training.protected])
+        if key not in memory.turned:
+            memory.turned[key] = _turned(training)
+        return _fitted(training, look, behind, memory.turned[key])
+
+    return Attacker(rows_of, SIDE, fit=fit, behind=(name, behind))
+
+
+def _digest(arrays: Sequence[Rows]) -> bytes:
+    digest = hashlib.sha256()
+    for one in arrays:
+        digest.update(f"{one.shape} {one.dtype}".encode() + np.ascontiguousarray(one).tobytes())
+    return digest.digest()
+
+
+def _fitted(training: Training, look: Map, behind: Attacker, turned: Turned) -> Matcher:
+    """What `behind` learns from what `look` sees of pictures that were turned back."""
+    restored, back = turned
+    original, draws = look(training.original), iter([look(rows) for rows in restored])
+    query, gallery = (
+        [original if role == ORIGINAL else next(draws) for _ in forms]
+        for role, forms in zip(training.roles, (training.query, training.gallery), strict=True)
+    )
+    known = (behind.fit or closed_form)(
+        replace(training, query=query, gallery=gallery, original=original, depths=behind.depths)
+    )
+    query_eyes, gallery_eyes = (
+        look if role == ORIGINAL else lambda rows: look(back(rows)) for role in training.roles
+    )
+    return Matcher(
+        lambda rows: known.of_queries(query_eyes(rows)),
+        lambda rows: known.of_gallery(gallery_eyes(rows)),
+        known.told,
+    )
+
+
+def _turned(training: Training) -> Turned:
+    """The attacker's protected pictures, each turned back by other patients'; and what turns back
+    those of whom it is tested on.
+    """
+    import torch
+
+    from deid.audit.turning_back import learnt, out_of_fold
+
+    draws = len(training.protected)
+    if not draws:
+        return [], lambda rows: np.asarray(rows, dtype=np.float64)
+    edited = torch.from_numpy(np.concatenate(training.protected)).float()
+    original = torch.from_numpy(np.concatenate([training.original] * draws)).float()
+    half = torch.tensor([part_of(record) % 2 == 0 for record in training.records] * draws)
+    back = learnt(edited, original)
+    restored = out_of_fold(edited, original, half).chunk(draws)
+    return [
+        one.numpy() for one in restored
+    ], lambda rows: back(torch.from_numpy(np.asarray(rows)).float()).numpy().astype(np.float64)
+
+
+def rows_of(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures ``(n, 3, SIDE, SIDE)`` as rows of grey values and, coarser, of red and blue."""
+    red, _, blue = planes = pictures.astype(np.float32).transpose(1, 0, 2, 3)
+    grey = planes.mean(axis=0)
+    colours = [_halved(128.0 + (colour - grey) / 2.0) for colour in (red, blue)]
+    rows = [part.reshape(len(pictures), -1) for part in (grey, *colours)]
+    return np.rint(np.concatenate(rows, axis=1)).astype(np.uint8)
+
+
+def pictures(rows: Rows, size: int) -> NDArray[np.uint8]:
+    """Such rows as pictures ``(n, 3, size, size)``."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    def plane(low: int, side: int) -> Tensor:
+        square = np.asarray(rows[:, low : low + side * side], dtype=np.float32)
+        given = torch.from_numpy(square).view(-1, 1, side, side)
+        return interpolate(given, size=(size, size), mode="bilinear", align_corners=False)
+
+    grey = plane(0, SIDE)
+    red, blue = (2.0 * (plane(low, COLOUR_SIDE) - 128.0) for low in (GREY, GREY + COLOUR))
+    planes = torch.cat([grey + red, grey - red - blue, grey + blue], dim=1)
+    return planes.round().clamp(0, 255).byte().numpy()
+
+
+def _halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    cells = plane.reshape(len(plane), COLOUR_SIDE, 2, COLOUR_SIDE, 2)
+    return cells.mean(axis=(2, 4))
