@@ -89,10 +89,10 @@ def test_it_can_not_pass_the_power_control_nor_set_its_bar(people: People) -> No
     """It breaks every plant, for it never looks at what a plant changes."""
     folder = people(val=32, train=20, noise=1e6)
     told(folder, lambda person, _: {"age": str(5 + 10 * (person % 8))})
-    record = run(folder, remover="blur:8", adaptive=True, control=True)
+    asked = {"remover": "blur:8", "adaptive": True, "control": True}
+    asked["linkages"] = ("original", "outer", "inner")
+    record = run(folder, **asked)
     assert record["sources"]["demo"]["power"] == {}
-    record = run(
-        folder, attackers=("outline", "header"), remover="blur:8", adaptive=True, control=True
-    )
+    record = run(folder, **asked, attackers=("outline", "header"))
     assert set(record["sources"]["demo"]["power"]) == {"outline"}
     assert "too weak to tell" in first_sentence(record)

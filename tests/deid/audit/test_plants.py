@@ -17,11 +17,14 @@ from mami_core.data import open_dataset
 People = Callable[..., Path]
 PLAIN = ("original", "outer")
 LINKED = ("outer", "reverse", "inner")
+#: All but that in which the edit is undone first, which takes long.
+LINKAGES = ("original", *LINKED, "pooled", "copy")
 
 
 @functools.cache
 def run(folder: Path, remover: str, **options: object) -> dict:
-    asked = {"attackers": ("pixels", "outline"), "remover": remover, "adaptive": True} | options
+    asked = {"attackers": ("pixels", "outline"), "remover": remover, "adaptive": True}
+    asked |= {"linkages": LINKAGES} | options
     return audit(open_dataset(folder), Options(**asked))  # type: ignore[arg-type]
 
 

@@ -190,3 +190,31 @@ def test_the_last_line_says_what_was_tried_and_by_how_many_attackers_learnt(peop
 def test_an_attacker_that_timm_does_not_have_is_one_line(people: People) -> None:
     with pytest.raises(WeightsError, match="timm has no model"):
         run(people(val=12), attackers=("timm:no_such_network",))
+
+
+def test_an_audit_that_was_stopped_and_begins_again_says_what_one_that_was_not_says(
+    people: People, tmp_path: Path
+) -> None:
+    data = open_dataset(people(val=31, train=12, noise=60.0))
+    options = Options(
+        attackers=("pixels", "outline"),
+        remover="blur:8",
+        adaptive=True,
+        linkages=("original", "outer"),
+    )
+    steps = []
+
+    def told(what: str, done: int, total: int) -> None:
+        steps.append(done)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        audit(data, options, told=told, keep=tmp_path / "kept")
+    kept = set((tmp_path / "kept").iterdir())
+    assert kept
+    # What was being written when the machine went down.
+    (tmp_path / "kept" / "half.npy.tmp").write_bytes(b"\x93NUMPY")
+    again = audit(data, options, keep=tmp_path / "kept")
+    assert again == audit(data, options)
+    assert kept < set((tmp_path / "kept").iterdir())
