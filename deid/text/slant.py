@@ -44,8 +44,9 @@ class Slant:
     def box(self) -> Box:
         """The smallest upright box that holds it."""
         along, across = self._axes()
+        middle = np.array([self.x, self.y])
         half = (abs(along) * self.length + abs(across) * self.height) / 2
-        low, high = np.floor([self.x, self.y] - half), np.ceil([self.x, self.y] + half)
+        low, high = np.floor(middle - half), np.ceil(middle + half)
         return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
     def grow(self, along: float, across: float) -> Slant:

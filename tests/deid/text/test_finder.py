@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from deid.text import Box, Finder, search_single
+from deid.phantoms import chest_xray
+from deid.text import Box, Finder, blank, search_single
 from deid.text.box import mask
 
 pytestmark = pytest.mark.skipif(not Finder.available(), reason="rapidocr is not installed")
@@ -76,6 +77,46 @@ def test_coloured_text_is_found(finder: Finder) -> None:
     picture = np.repeat((soft_picture() * 200).astype(np.uint8)[..., None], 3, axis=2)
     strokes = letters(picture.shape[:2], (60, 60), 14)
     picture[strokes] = (250, 220, 0)
+    assert covered(finder.find(picture), strokes) > 0.99
+
+
+def chest(size: int = 256) -> NDArray[np.uint8]:
+    return np.rint(chest_xray(3, 0, size) * 255).astype(np.uint8)
+
+
+def turned(shape: tuple[int, int], words: str, height: int, angle: float) -> NDArray[np.bool_]:
+    """Letters in the middle, at an angle."""
+    canvas = Image.new("L", shape[::-1])
+    middle = (shape[1] / 2, shape[0] / 2)
+    font = ImageFont.load_default(height)
+    ImageDraw.Draw(canvas).text(middle, words, 255, font, anchor="mm")
+    return np.asarray(canvas.rotate(angle, Image.Resampling.BICUBIC)) > 110
+
+
+@pytest.mark.parametrize("angle", [20, 45, 60, 90, 135, 180, 225, 300])
+def test_text_at_any_angle_is_found_and_little_else_goes(finder: Finder, angle: int) -> None:
+    picture = chest()
+    strokes = turned(picture.shape, "DOE JANE 1970-03-12", 14, angle)
+    picture[strokes] = 250
+    found = finder.find(picture)
+    assert covered(found, strokes) > 0.99
+    assert mask(found, *picture.shape).mean() < 0.3
+    assert not finder.legible(blank(picture, found), found)
+
+
+@pytest.mark.parametrize(("height", "angle"), [(60, 0), (90, 0), (110, 0), (110, 90), (80, 45)])
+def test_text_as_high_as_half_the_picture_is_found(finder: Finder, height: int, angle: int) -> None:
+    picture = chest()
+    strokes = turned(picture.shape, "DOE", height, angle)
+    picture[strokes] = 250
+    assert covered(finder.find(picture), strokes) > 0.99
+
+
+@pytest.mark.parametrize("level", [12, -12])
+def test_text_a_tenth_brighter_or_darker_than_tissue_is_found(finder: Finder, level: int) -> None:
+    picture = chest(384)
+    strokes = turned(picture.shape, "DOE JANE 1970-03-12", 24, 0)
+    picture[strokes] += np.uint8(level % 256)
     assert covered(finder.find(picture), strokes) > 0.99
 
 
