@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import pairwise
@@ -23,10 +22,9 @@ from deid.text.slant import Slant
 _ENLARGED = 1536
 _LONGEST = 2048
 #: The detector knows no letters larger than about a quarter of the picture. They are looked for
-#: where the picture is this much smaller, if they are higher than this part of it, since the first
-#: search has the others; the reader has to agree, as it has on whatever is large.
+#: where the picture is this much smaller. What is not large, the first search has with a closer
+#: box; on what is large the reader has to agree.
 _COARSE = 4
-_COARSE_HEIGHT = 8
 #: A string counts as legible with this many letters or digits at this mean score.
 _CHARACTERS = 3
 _SCORE = 0.6
@@ -124,14 +122,8 @@ class Finder:
         return (line for view in views for line in self._detector(view, scale))
 
     def _large_lines(self, views: list[NDArray[np.uint8]]) -> Iterator[Line]:
-        size = views[0].shape[:2]
-        scale = _scale(max(size)) / _COARSE
-        return (
-            replace(line, large=True)
-            for view in views
-            for line in self._detector(view, scale)
-            if line.height > min(size) / _COARSE_HEIGHT
-        )
+        scale = _scale(max(views[0].shape[:2])) / _COARSE
+        return (line for view in views for line in self._detector(view, scale) if line.large)
 
     def _slanted(self, views: list[NDArray[np.uint8]], lines: list[Line]) -> list[Box]:
         """Boxes along the lines that stand at an angle; their next letter may be hidden too."""

@@ -229,7 +229,9 @@ class Reader:
         if crop.shape[0] > crop.shape[1] and not upright:
             crop = np.rot90(crop)
         width = max(1, round(_LINE_HEIGHT * crop.shape[1] / crop.shape[0]))
-        line = cv2.resize(np.ascontiguousarray(_colour(crop)), (width, _LINE_HEIGHT))
+        line = np.asarray(
+            cv2.resize(np.ascontiguousarray(_colour(crop)), (width, _LINE_HEIGHT)), np.uint8
+        )
         # What stands at an angle may as well be upside down.
         views = [line] if upright else [line, line[::-1, ::-1]]
         return max(map(self._read, views), key=lambda read: read[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -33,7 +33,7 @@ class Slant:
     angle: float
 
     @classmethod
-    def around(cls, points: NDArray[np.float32]) -> Slant:
+    def around(cls, points: NDArray[Any]) -> Slant:
         """The smallest rectangle that holds the points, ``(n, 2)`` as x and y."""
         (x, y), (length, height), angle = cv2.minAreaRect(points)
         if length < height:
@@ -44,8 +44,9 @@ class Slant:
     def box(self) -> Box:
         """The smallest upright box that holds it."""
         along, across = self._axes()
+        middle = np.array([self.x, self.y])
         half = (abs(along) * self.length + abs(across) * self.height) / 2
-        low, high = np.floor([self.x, self.y] - half), np.ceil([self.x, self.y] + half)
+        low, high = np.floor(middle - half), np.ceil(middle + half)
         return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
     def grow(self, along: float, across: float) -> Slant:
@@ -60,7 +61,9 @@ class Slant:
         piece = self.length / count
         middles = [(k + 0.5) * piece - self.length / 2 for k in range(count)]
         return [
-            Slant(*([self.x, self.y] + at * along), piece, self.height, self.angle).box
+            replace(
+                self, x=self.x + at * float(along[0]), y=self.y + at * float(along[1]), length=piece
+            ).box
             for at in middles
         ]
 
@@ -74,13 +77,14 @@ class Slant:
         middle = [self.x - part.x0 - 0.5, self.y - part.y0 - 0.5]
         corner = middle - (along * (size[0] - 1) + across * (size[1] - 1)) / 2
         back = np.column_stack([along, across, corner])
-        return cv2.warpAffine(
+        turned = cv2.warpAffine(
             np.ascontiguousarray(picture[part.y0 : part.y1, part.x0 : part.x1]),
             back,
             size,
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
+        return np.asarray(turned, np.uint8)
 
     def _axes(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Unit vectors (x, y) along the longer and the shorter side."""

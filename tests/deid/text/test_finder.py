@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from deid.text import Box, Finder, search_single
+from deid.phantoms import chest_xray
+from deid.text import Box, Finder, blank, search_single
 from deid.text.box import mask
 
 pytestmark = pytest.mark.skipif(not Finder.available(), reason="rapidocr is not installed")
@@ -79,6 +80,41 @@ def test_coloured_text_is_found(finder: Finder) -> None:
     assert covered(finder.find(picture), strokes) > 0.99
 
 
+def chest(size: int = 256) -> NDArray[np.uint8]:
+    """A phantom in which even bone leaves room above it."""
+    return np.rint(chest_xray(3, 0, size) * 180).astype(np.uint8)
+
+
+def turned(shape: tuple[int, int], words: str, height: int, angle: float) -> NDArray[np.bool_]:
+    """Letters in the middle, at an angle."""
+    canvas = Image.new("L", shape[::-1])
+    middle = (shape[1] / 2, shape[0] / 2)
+    font = ImageFont.load_default(height)
+    ImageDraw.Draw(canvas).text(middle, words, 255, font, anchor="mm")
+    return np.asarray(canvas.rotate(angle, Image.Resampling.BICUBIC)) > 110
+
+
+@pytest.mark.parametrize("angle", [45, 60, 90, 135, 225])
+def test_text_at_any_angle_is_found_and_little_else_goes(finder: Finder, angle: int) -> None:
+    picture = chest()
+    strokes = turned(picture.shape, "DOE JANE 1970-03-12", 14, angle)
+    picture[strokes] = 250
+    found = finder.find(picture)
+    assert covered(found, strokes) > 0.99
+    assert mask(found, *picture.shape).mean() < 0.3
+    assert not finder.legible(blank(picture, found), found)
+
+
+@pytest.mark.parametrize(("height", "angle"), [(90, 0), (80, 45)])
+def test_text_as_high_as_a_third_of_the_picture_is_found(
+    finder: Finder, height: int, angle: int
+) -> None:
+    picture = chest()
+    strokes = turned(picture.shape, "DOE", height, angle)
+    picture[strokes] = 250
+    assert covered(finder.find(picture), strokes) > 0.99
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 700), (700, 3), (33, 31)])
 def test_odd_shapes_pass(finder: Finder, shape: tuple[int, int]) -> None:
     assert finder.find(np.zeros(shape, np.uint8)) == []
@@ -113,3 +149,16 @@ def test_anatomy_is_left_alone(finder: Finder, shared: Path, name: str, most: fl
             assert not found.remains
             areas.append(mask(found.boxes[0], *picture.shape[:2]).mean())
     assert np.mean(areas) <= most
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_text_a_tenth_brighter_than_tissue_is_found(
+    finder: Finder, shared: Path, index: int
+) -> None:
+    folder = shared / "data" / "nih"
+    with zipfile.ZipFile(folder / "images.zip") as archive:
+        data = archive.read(rows_of(folder, 3)[index])
+    picture = np.asarray(Image.open(io.BytesIO(data)))
+    strokes = turned(picture.shape, "DOE JANE 1970-03-12", 30, 0)
+    written = np.where(strokes, picture + np.minimum(12, 255 - picture), picture)
+    assert covered(finder.find(written), strokes) > 0.99
