@@ -48,8 +48,44 @@ def whiten(
     shrink
         How far the within-patient covariance is drawn towards its mean eigenvalue.
     """
+    found = _components(features, [source for source, _ in persons], blocks, size)
+    axes, scale, centred = found.axes, found.scale, found.centred
+    inverse_root = _inverse_root(_within(centred @ axes.T, persons, len(axes)), shrink, size)
+    # With fewer images than components the rest of the map is zero.
+    weight = np.zeros((size, len(scale)))
+    weight[: len(axes)] = (inverse_root @ axes) * scale
+    middle = found.means.mean(axis=0)
+    if len(found.means) > 1:
+        weight = _without(weight, found.means - middle)
+    weight = weight / max(float((centred / scale @ weight.T).std()), 1e-12)
+    return Whitening(weight, -weight @ middle)
+
+
+def principal(
+    features: NDArray[np.floating], sources: Sequence[str], blocks: Sequence[int], size: int
+) -> Whitening:
+    """PCA alone, of features ``(n, P)`` centred by source: what several whitenings may share."""
+    found = _components(features, sources, blocks, size)
+    weight = np.zeros((size, len(found.scale)))
+    weight[: len(found.axes)] = found.axes * found.scale
+    return Whitening(weight, -weight @ found.means.mean(axis=0))
+
+
+@dataclass(frozen=True)
+class _Components:
+    """Principal `axes` of the rows `centred`, which are scaled by `scale`; `means` are raw."""
+
+    means: Array
+    centred: Array
+    scale: Array
+    axes: Array
+
+
+def _components(
+    features: NDArray[np.floating], sources: Sequence[str], blocks: Sequence[int], size: int
+) -> _Components:
     rows = np.asarray(features, dtype=np.float64)
-    source = np.array([name for name, _ in persons])
+    source = np.array(sources)
     names, which = np.unique(source, return_inverse=True)
     means = np.stack([rows[source == name].mean(axis=0) for name in names])
     centred = rows - means[which]
@@ -63,16 +99,7 @@ def whiten(
     centred *= scale
     chosen = np.random.default_rng(0).permutation(len(centred))[:MOST_FOR_PCA]
     _, _, components = np.linalg.svd(centred[chosen], full_matrices=False)
-    axes = components[:size]
-    inverse_root = _inverse_root(_within(centred @ axes.T, persons, len(axes)), shrink, size)
-    # With fewer images than components the rest of the map is zero.
-    weight = np.zeros((size, rows.shape[1]))
-    weight[: len(axes)] = (inverse_root @ axes) * scale
-    middle = means.mean(axis=0)
-    if len(names) > 1:
-        weight = _without(weight, means - middle)
-    weight = weight / max(float((centred / scale @ weight.T).std()), 1e-12)
-    return Whitening(weight, -weight @ middle)
+    return _Components(means, centred, scale, components[:size])
 
 
 def _without(weight: Array, apart: Array) -> Array:

@@ -1,6 +1,6 @@
-"""`whiten`: frozen ImageNet networks, their features of several depths, and one linear map.
+"""`whiten`: frozen ImageNet networks, features of several depths, and a linear map a modality.
 
-The map is fitted in closed form (`mami_core.closed_form`); no gradient is taken. What an encoder
+The maps are fitted in closed form (`mami_core.closed_form`); no gradient is taken. What an encoder
 that was trained for hours has to beat.
 """
 
@@ -31,14 +31,25 @@ class WhitenConfig:
         Side of the pictures that each of them sees.
     image
         Side of the pictures that go in, the largest of `sizes`.
+    components
+        How many principal components of the features all modalities share.
     features
         Width of an embedding.
+    sets
+        The modality of each set that the maps were fitted on.
     """
 
     trunks: tuple[str, ...] = ("tf_efficientnet_lite0", "tf_efficientnet_lite2")
     sizes: tuple[int, ...] = (224, 320)
     image: int = 320
+    components: int = 1024
     features: int = 1024
+    sets: tuple[str, ...] = ("xray",)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those of which there is a map."""
+        return tuple(sorted(set(self.sets)))
 
 
 @dataclass(frozen=True)
@@ -49,11 +60,14 @@ class Whitened:
     ----------
     identity
         ``(B, D)``; compare by cosine.
+    kind
+        Place in `WhitenConfig.modalities` of the map that was taken, ``(B,)``.
     pooled
-        Features of all depths before the linear map, ``(B, P)``.
+        Features of all depths before the linear maps, ``(B, P)``.
     """
 
     identity: Tensor
+    kind: Tensor
     pooled: Tensor
 
 
@@ -88,7 +102,15 @@ class Depths(nn.Module):
 
 
 class Whiten(nn.Module):
-    """The encoder. Input: ``(B, 3, S, S)`` in 0..1, S the configured `image`."""
+    """The encoder. Input: ``(B, 3, S, S)`` in 0..1, S the configured `image`.
+
+    Which modality's map a picture gets is told from the picture: that of the set whose mean is
+    nearest among the principal components.
+    """
+
+    centres: Tensor
+    maps: Tensor
+    offsets: Tensor
 
     def __init__(self, config: WhitenConfig) -> None:
         super().__init__()
@@ -96,7 +118,11 @@ class Whiten(nn.Module):
         self.networks = nn.ModuleList(Depths(name) for name in config.trunks)
         #: Widths of the parts of `Whitened.pooled`, one a network.
         self.depths = tuple(int(one.width) for one in self.networks)  # type: ignore[arg-type]
-        self.head = nn.Linear(sum(self.depths), config.features)
+        kinds, width = len(config.modalities), config.components
+        self.axes = nn.Linear(sum(self.depths), width)
+        self.register_buffer("centres", torch.zeros(len(config.sets), width))
+        self.register_buffer("maps", torch.zeros(kinds, config.features, width))
+        self.register_buffer("offsets", torch.zeros(kinds, config.features))
 
     def forward(self, images: Tensor) -> Whitened:
         """Embeddings of a batch."""
@@ -107,7 +133,12 @@ class Whiten(nn.Module):
             ],
             dim=1,
         )
-        return Whitened(self.head(pooled), pooled)
+        reduced = self.axes(pooled)
+        nearest = (reduced[:, None] - self.centres).square().sum(dim=2).argmin(dim=1).tolist()
+        names, sets = self.config.modalities, self.config.sets
+        kind = torch.tensor([names.index(sets[one]) for one in nearest], device=images.device)
+        every = torch.einsum("bc,mdc->bmd", reduced, self.maps) + self.offsets
+        return Whitened(every[torch.arange(len(kind)), kind], kind, pooled)
 
 
 def _resized(images: Tensor, size: int) -> Tensor:

