@@ -13,6 +13,7 @@ from mami_core.evaluation.embed import embedder
 
 def main(weights: str, data: str, output: str) -> None:
     """Write ``cohort_MODALITY.safetensors`` into `output` and print the calibration on `val`."""
+    Path(output).mkdir(parents=True, exist_ok=True)
     encoder = embedder(weights)
     dataset = open_dataset(data)
     for modality, sources in SOURCES.items():

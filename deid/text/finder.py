@@ -109,8 +109,15 @@ class Finder:
         return union(box for box in inside if box is not None)
 
     def suspects(self, picture: NDArray[Any]) -> bool:
-        """Whether the detector thinks of text, however much it doubts it."""
-        return any(line.peak >= _DOUBTED for line in self._lines(renderings(picture)))
+        """Whether the detector thinks of text, however much it doubts it.
+
+        What is large has to be read: noise that fills the picture is no reason to search further.
+        """
+        seen = renderings(picture)
+        return any(
+            line.peak >= _DOUBTED and (not line.large or self._reads(seen, _place(line)))
+            for line in self._lines(seen)
+        )
 
     def legible(self, picture: NDArray[Any], boxes: list[Box]) -> bool:
         """Whether the reader reads a string in one of the boxes."""
