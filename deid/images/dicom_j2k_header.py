@@ -30,6 +30,9 @@ _MOST_COMPONENTS, _MOST_BITS, _MOST_LEVELS = 4, 38, 32
 #: A marker and its parameters.
 Segment = tuple[int, bytes]
 
+#: The capabilities that a CAP segment may state.
+_PART_15 = (1 << 17).to_bytes(4, "big")
+
 
 def needed(segments: list[Segment]) -> list[Segment]:
     """The segments of the main header that are needed, cut to what decoders read.
@@ -108,8 +111,8 @@ def _checked(marker: int, body: bytes, subbands: int) -> bytes:
     elif marker == COC:
         fits = len(body) >= 7 and len(body) == 7 + (body[2] + 1 if body[1] & 1 else 0)
     elif marker == CAP:
-        parts = int.from_bytes(body[:4], "big").bit_count()
-        fits = len(body) == 4 + 2 * parts
+        # Of the parts that a stream may need only Part 15 (HTJ2K) is known; others could be a text.
+        fits = len(body) == 6 and body[:4] == _PART_15
     elif marker == RGN:
         fits = len(body) == 3
     else:

@@ -151,6 +151,8 @@ class _Kept:
         The same, as the output has them.
     quantised
         By component, the quantisation table of its first scan.
+    bits
+        By component and coefficient (0 where a scan codes all), down to which bit it was coded.
     header
         Marker and parameters of the frame, until they are written.
     """
@@ -159,6 +161,7 @@ class _Kept:
     tables: dict[tuple[int, int], bytes] = field(default_factory=dict)
     known: dict[tuple[int, int], bytes] = field(default_factory=dict)
     quantised: dict[int, bytes] = field(default_factory=dict)
+    bits: dict[tuple[int, int], int] = field(default_factory=dict)
     header: tuple[int, bytes] = (0, b"")
     frame: Frame | None = None
     scans: int = 0
@@ -220,6 +223,17 @@ class _Kept:
         self.header = (marker, body)
         self.frame = Frame(marker == _PROGRESSIVE, marker == _LOSSLESS, rows, columns, components)
 
+    def _once(self, scan: Scan, names: list[int]) -> None:
+        """Refuse a scan of what another has coded: one of them is not seen, and may be a text."""
+        progressive = self.frame is not None and self.frame.progressive
+        for name in names:
+            for place in range(scan.first, scan.last + 1) if progressive else (0,):
+                before = self.bits.get((name, place))
+                follows = progressive and before is not None and scan.high == before == scan.low + 1
+                if not (follows or (before is None and not (progressive and scan.high))):
+                    raise ValueError("a scan of what was coded before")
+                self.bits[name, place] = scan.low
+
     def _scan(self, segment: Segment, following: Segment | None) -> None:
         body, frame = segment.body, self.frame
         _insist(len(body) >= 1 and len(body) == 4 + 2 * body[0])
@@ -233,6 +247,7 @@ class _Kept:
         if not frame.rows:
             raise ValueError("an image without rows")
         marker = self.header[0]
+        self._once(scan, names)
         if marker == _LS:
             # Of a mapping table nothing is known: where one is used, the scan refers to it.
             if any(dc or ac for _, dc, ac in scan.components):

@@ -116,6 +116,8 @@ DATATYPES = {
 _KEPT = ("datatype", "bitpix", "qform_code", "sform_code")
 #: What is copied where the code says that it is read: elsewhere it could hold a text.
 _READ_BY = {"qform_code": ("quatern", "qoffset"), "sform_code": ("srow",)}
+#: The codes of an orientation end here (NIfTI-2: NIFTI_XFORM_TEMPLATE_OTHER).
+_MOST_CODE = 5
 #: What a measure may be, where it is not zero: texts that are read as numbers mostly lie beyond.
 #: Places have no least, since rotations leave the dust of rounding.
 _SIZES, _PLACES, _SCALES = (1e-5, 1e5), (0.0, 1e6), (1e-12, 1e6)
@@ -244,6 +246,8 @@ def _check_measures(fields: NDArray[Any]) -> None:
         (np.array([fields["scl_slope"], fields["scl_inter"]]), _SCALES),
         *((fields[name], _PLACES) for name in read),
     ]
+    if any(fields[code] > _MOST_CODE for code in _READ_BY):
+        raise Withheld("malformed", "the NIfTI header names no known kind of orientation")
     for values, (least, most) in measures:
         size = np.abs(values[np.isfinite(values) & (values != 0)].astype(np.float64))
         if ((size < least) | (size > most)).any():

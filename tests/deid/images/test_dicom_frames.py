@@ -128,6 +128,17 @@ def test_jpeg_tables_that_no_scan_uses_go(make_dicom, room: bytes, progressive: 
     np.testing.assert_array_equal(decoded(make_dicom, stripped, JPEGBaseline8Bit), before)
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_scan_of_what_another_has_coded_is_refused(progressive: bool) -> None:
+    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    stream = io.BytesIO()
+    picture.save(stream, "jpeg", progressive=progressive)
+    plain = dicom_jpeg.strip(stream.getvalue())
+    at = plain.index(b"\xff\xda")
+    with pytest.raises(ValueError, match="coded before"):
+        dicom_jpeg.strip(plain[:-2] + plain[at:])
+
+
 def test_a_jpeg_table_that_is_defined_anew_before_its_scan_leaves_nothing_behind() -> None:
     plain = jpeg()
     tables = [part for part in dicom_jpeg.segments(plain) if part.marker in (0xDB, 0xC4)]
