@@ -7,6 +7,9 @@ from dataclasses import dataclass
 #: The images as they are, as the release holds them, and as another release would hold them.
 ORIGINAL, PROTECTED, SECOND = "original", "protected", "second"
 
+#: How an attacker is fitted: to originals, or in the linkage's own roles.
+FIXED, ADAPTIVE = "fixed", "adaptive"
+
 #: The attacker that turns an edit back in every linkage.
 UNDO = "undo"
 #: Of the linkage that says nothing of a patient: whoever holds the very image finds everybody.

@@ -17,22 +17,13 @@ import deid
 from deid.audit.attackers import ATTACKERS, Attacker, Entry
 from deid.audit.attackers import named as attackers_named
 from deid.audit.attackers.mami import taught_the_bundled
-from deid.audit.attackers.registry import is_floor
 from deid.audit.bench import Bench
 from deid.audit.doubles import LOOK, doubles, thumbnails
-from deid.audit.exposure import Exposed, most_exposed, subgroups
-from deid.audit.figures import (
-    FEWEST_PATIENTS,
-    Scores,
-    by_patient,
-    difference,
-    figures,
-    found_first,
-    largest,
-)
-from deid.audit.inference import inference, speaks_of
+from deid.audit.exposure import Exposed
+from deid.audit.figures import FEWEST_PATIENTS
 from deid.audit.kept import keeping
-from deid.audit.linkages import LINKAGES, ORIGINAL, UNDO, Linkage
+from deid.audit.linkages import ADAPTIVE, FIXED, LINKAGES, ORIGINAL, UNDO
+from deid.audit.linked import linked
 from deid.audit.matching import Effort
 from deid.audit.pairing import Release
 from deid.audit.patients_curve import patients_curve, strongest
@@ -53,8 +44,6 @@ from mami_core.evaluation.yardsticks import AbsentError
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
 #: 3: ``by_images`` of each attacker and ``reliable`` of its AUC, ``modality`` of a source.
 SCHEMA = 3
-
-FIXED, ADAPTIVE = "fixed", "adaptive"
 
 
 @dataclass(frozen=True)
@@ -236,7 +225,14 @@ def _audited(
     bench.attackers = {name: one for name, one in attackers.items() if name not in absent}
     linkages = {
         linkage.name: {
-            basis: _linked(bench, linkage, basis, options, name_exposed)
+            basis: linked(
+                bench,
+                linkage,
+                basis,
+                gallery_size=options.gallery_size,
+                seed=options.seed,
+                name_exposed=name_exposed,
+            )
             for basis in bases
             if basis == ADAPTIVE or not linkage.undone
         }
@@ -328,90 +324,3 @@ def _power(
         for basis, found in own.items()
     }
     return verdicts({"original": of_those}, planted)
-
-
-def _linked(
-    bench: Bench,
-    linkage: Linkage,
-    basis: str,
-    options: Options,
-    name_exposed: Callable[[Exposed], None],
-) -> dict[str, Any]:
-    """Every attacker on one linkage, and the largest of them with whom it finds."""
-    plain, bench = bench, bench.of(linkage)
-    found = {
-        name: folds
-        for name in bench.attackers
-        if (folds := bench.tried(name, linkage, adaptive=basis == ADAPTIVE))
-    }
-    said = {
-        name: figures(folds, options.gallery_size, options.seed) for name, folds in found.items()
-    }
-    if linkage.name != ORIGINAL and not linkage.copies:
-        for name, folds in found.items():
-            before = plain.tried(name, LINKAGES[ORIGINAL], adaptive=False)
-            people = min(fold.size for fold in (*before, *folds))
-            said[name]["fewer"] = difference(before, folds, people, seed=options.seed)
-    for name in found:
-        if fits := bench.told(name, linkage, adaptive=basis == ADAPTIVE):
-            said[name]["fits"] = fits
-    first = _largest(found, options) if found else None
-    linked: dict[str, Any] = {"attackers": said, "largest": first}
-    if first and "value" in first:
-        folds, people = found[first["attacker"]], first["n"]
-        linked["subgroups"] = subgroups(folds, people)
-        if speaks_of(linkage):
-            linked["inference"] = inference(
-                bench,
-                first["attacker"],
-                linkage,
-                adaptive=basis == ADAPTIVE,
-                seed=options.seed,
-            )
-        # Whoever holds the very image finds everybody: that says nothing of a patient.
-        if not linkage.copies:
-            source = folds[0].records[0].source
-            for one in most_exposed(
-                folds, people, (source, linkage.name, basis, first["attacker"])
-            ):
-                name_exposed(one)
-    return linked
-
-
-def _largest(found: Mapping[str, Sequence[Scores]], options: Options) -> dict[str, Any]:
-    """The attacker that finds most, at a number of people that all of them can be asked about."""
-    size = min(fold.size for folds in found.values() for fold in folds)
-    wanted = options.gallery_size or size
-    if wanted > size:
-        return {
-            "n": wanted,
-            "undecidable": f"the data holds {size} people to search among, "
-            f"and {wanted} were asked for",
-        }
-    means = {
-        name: by_patient(
-            found_first(folds, wanted), np.concatenate([fold.people for fold in folds])
-        )
-        for name, folds in found.items()
-    }
-    common = sorted(set.intersection(*(set(values) for values in means.values())))
-    table = {
-        name: np.array([values[person] for person in common]) for name, values in means.items()
-    }
-    best = max(table, key=lambda name: float(table[name].mean()))
-    floors = [values.mean() for name, values in table.items() if is_floor(name)]
-    main = largest(list(table.values()), seed=options.seed)
-    control = float(max(floors)) if floors else None
-    return {
-        "n": wanted,
-        "guess": 1.0 / wanted,
-        "attacker": best,
-        **main.as_dict(),
-        "control": control,
-        "added": None if control is None or control == 1.0 else _added(main.value, control),
-    }
-
-
-def _added(main: float, control: float) -> float:
-    """What the images give beyond what their use alone gives away (Giomi et al., PETS 2023)."""
-    return (main - control) / (1.0 - control)

@@ -49,7 +49,9 @@ class Source:
         return "images as they are"
 
     def linkages(self, names: Sequence[str], *, adaptive: bool) -> list[Linkage]:
-        """Those of `names` (all, where none are given) whose forms there are.
+        """Those of `names` whose forms there are; where none are given, all but the undone ones.
+
+        These look at every picture once more with every network, and `undo` asks much the same.
 
         Without a remover there is no second release: `inner` is within the one; and nobody can
         learn to turn its edit back.
@@ -59,7 +61,9 @@ class Source:
             forms.add(PROTECTED)
         if self.remover is not None:
             forms.add(SECOND)
-        asked = [one for one in LINKAGES.values() if not names or one.name in names]
+        asked = [
+            one for one in LINKAGES.values() if (one.name in names if names else not one.undone)
+        ]
         if SECOND not in forms:
             asked = [
                 replace(one, gallery=PROTECTED) if one.gallery == SECOND else one for one in asked

@@ -60,7 +60,7 @@ def audit(
         list[str] | None,
         typer.Option(
             help="NAME[,NAME]: original, outer, reverse, inner, pooled, inverted, copy.",
-            show_default="all",
+            show_default="all but inverted",
         ),
     ] = None,
     split: Annotated[Part, typer.Option(help="`test` is to be read once, at the end.")] = (

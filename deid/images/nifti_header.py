@@ -246,7 +246,7 @@ def _check_measures(fields: NDArray[Any]) -> None:
         (np.array([fields["scl_slope"], fields["scl_inter"]]), _SCALES),
         *((fields[name], _PLACES) for name in read),
     ]
-    if any(fields[code] > _MOST_CODE for code in _READ_BY):
+    if any(not 0 <= fields[code] <= _MOST_CODE for code in _READ_BY):
         raise Withheld("malformed", "the NIfTI header names no known kind of orientation")
     for values, (least, most) in measures:
         size = np.abs(values[np.isfinite(values) & (values != 0)].astype(np.float64))

@@ -76,7 +76,7 @@ def open_images(
 
     Raises
     ------
-    MatchError, mami_core.data.DatasetError
+    mami_core.data.DatasetError
         Where there is nothing to open.
     """
     opened = open_set(spec, root, modality=modality, unnamed=unnamed)
@@ -84,8 +84,6 @@ def open_images(
         Entry(_said(opened.dataset.records[rows[0]], modality), partial(_decoded, opened, rows))
         for rows in opened.groups
     ]
-    if not entries:
-        raise MatchError("a set holds no image that can be opened; name another folder")
     return Images(entries, opened.left_out)
 
 

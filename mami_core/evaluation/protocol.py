@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,41 @@ def pooled(
     return normalised(means), [records[members[0]] for members in groups.values()]
 
 
+class Sums(NamedTuple):
+    """Rows added up by whom a match must find.
+
+    Attributes
+    ----------
+    patient, subject, unit
+        Consecutive numbers of each row's, ``(n,)``.
+    sums, unit_sums
+        The rows of each subject and of each unit added up, ``(s, d)`` and ``(u, d)``.
+    owner
+        The patient of each subject, ``(s,)``.
+    """
+
+    patient: NDArray[np.intp]
+    subject: NDArray[np.intp]
+    unit: NDArray[np.intp]
+    sums: Array
+    unit_sums: Array
+    owner: NDArray[np.intp]
+
+
+def summed(rows: Array, records: Sequence[Record]) -> Sums:
+    """Add up rows ``(n, d)``, one a record."""
+    patient = numbers([record.person for record in records])
+    subject = numbers([(record.person, record.subject) for record in records])
+    unit = numbers([(record.person, record.subject, record.unit) for record in records])
+    sums = np.zeros((subject.max(initial=-1) + 1, rows.shape[1]))
+    np.add.at(sums, subject, rows)
+    unit_sums = np.zeros((unit.max(initial=-1) + 1, rows.shape[1]))
+    np.add.at(unit_sums, unit, rows)
+    owner = np.zeros(len(sums), dtype=np.intp)
+    owner[subject] = patient
+    return Sums(patient, subject, unit, sums, unit_sums, owner)
+
+
 def gallery(
     embeddings: NDArray[np.floating],
     records: Sequence[Record],
@@ -133,15 +169,7 @@ def gallery(
     """
     rows = normalised(embeddings)
     asked = rows if queries is None else normalised(queries)
-    patient = numbers([record.person for record in records])
-    subject = numbers([(record.person, record.subject) for record in records])
-    unit = numbers([(record.person, record.subject, record.unit) for record in records])
-    sums = np.zeros((subject.max(initial=-1) + 1, rows.shape[1]))
-    np.add.at(sums, subject, rows)
-    unit_sums = np.zeros((unit.max(initial=-1) + 1, rows.shape[1]))
-    np.add.at(unit_sums, unit, rows)
-    owner = np.zeros(len(sums), dtype=np.intp)
-    owner[subject] = patient
+    patient, subject, unit, sums, unit_sums, owner = summed(rows, records)
     units_of = np.bincount(np.unique(np.stack([subject, unit]), axis=1)[0], minlength=len(sums))
     asks = np.ones(len(rows), dtype=bool) if asking is None else asking
     query = np.flatnonzero(((units_of[subject] > 1) | copies) & asks)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mami_core.data.record import Record
-from mami_core.evaluation.protocol import Gallery, normalised, numbers
+from mami_core.evaluation.protocol import Gallery, normalised, summed
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -68,17 +68,8 @@ def pool(
     """
     rows = normalised(embeddings)
     asked = rows if queries is None else normalised(queries)
-    patient = numbers([record.person for record in records])
-    subject = numbers([(record.person, record.subject) for record in records])
-    unit = numbers([(record.person, record.subject, record.unit) for record in records])
+    patient, subject, unit, sums, unit_sums, owner = summed(rows, records)
     asks = np.ones(len(rows), dtype=bool) if asking is None else asking
-    sums = np.zeros((subject.max(initial=-1) + 1, rows.shape[1]))
-    np.add.at(sums, subject, rows)
-    unit_sums = np.zeros((unit.max(initial=-1) + 1, rows.shape[1]))
-    np.add.at(unit_sums, unit, rows)
-    owner = np.zeros(len(sums), dtype=np.intp)
-    owner[subject] = patient
-
     generator = np.random.default_rng(seed)
     drawn: list[Rows] = []
     for number in range(len(sums)):

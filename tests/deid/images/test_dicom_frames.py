@@ -264,6 +264,7 @@ def test_jpeg_2000_segments_that_no_decoder_needs_go(make_dicom, marker: int, ti
         (0xFF5E, b"\0\0\0" + WORDS),
         (0xFF5F, WORDS),
         (0xFF50, WORDS),
+        (0xFF50, b"\0\0\3\0" + WORDS[:4]),
     ],
 )
 def test_jpeg_2000_segments_with_room_of_which_decoding_may_hang_are_refused(

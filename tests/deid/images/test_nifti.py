@@ -240,6 +240,7 @@ def test_a_bomb_behind_the_voxels_is_left_alone(tmp_path: Path) -> None:
         ({"vox_offset": np.nan}, "malformed"),
         ({"scl_inter": np.nan}, "malformed"),
         ({"qform_code": 6}, "malformed"),
+        ({"qform_code": -2}, "malformed"),
         ({"sform_code": 0x4A4F}, "malformed"),
         ({"dim": [3, 5, 4, -3, 1, 1, 1, 1]}, "malformed"),
         ({"dim": [9, 5, 4, 3, 1, 1, 1, 1]}, "malformed"),
