@@ -16,6 +16,9 @@ demo: .venv/ready
 # for itself (measured: one eigendecomposition 0.1 s with one thread, 6 s with two).
 test: export OMP_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
+# Memory that a forward pass gave back is kept for the next one, not fetched anew page by page.
+test: export MALLOC_TRIM_THRESHOLD_ = 1000000000
+test: export MALLOC_MMAP_THRESHOLD_ = 1000000000
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadscope -rs
 

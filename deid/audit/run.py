@@ -193,6 +193,7 @@ def _audited(
     options: Options,
     told: Callable[[int, int], None],
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
+    bases: Sequence[str] = (FIXED, ADAPTIVE),
 ) -> tuple[dict[str, Any], Bench]:
     plan = source.plan
     learners = {name for name, one in attackers.items() if one.fit is not None}
@@ -200,9 +201,9 @@ def _audited(
     if not plan.trials:
         absent.update(dict.fromkeys(learners, plan.basis))
         attackers = {name: one for name, one in attackers.items() if name not in learners}
-    bases = [FIXED]
-    if options.adaptive and plan.trials:
-        bases.append(ADAPTIVE)
+    if not (options.adaptive and plan.trials):
+        bases = [basis for basis in bases if basis == FIXED]
+    if ADAPTIVE in bases:
         learners |= {name for name, one in attackers.items() if one.adapts}
     asked = source.linkages(options.linkages, adaptive=ADAPTIVE in bases)
     forms = source.forms(asked, options.seed, options.strength, adaptive=ADAPTIVE in bases)
@@ -305,16 +306,17 @@ def _power(
     Those who look at no picture are not tried: no edit is anything to them.
     """
     looking = {name: one for name, one in attackers.items() if one.reads is None}
+    own = audited["linkages"].get("original", {})
+    if ADAPTIVE not in own or not any(name in own[ADAPTIVE]["attackers"] for name in looking):
+        return {}
     planted = {}
     for plant in PLANTS:
         entry, parameter = called(plant)
         instead = replace(source, remover=built(entry, parameter, source.data), release=None)
         only = replace(options, linkages=("outer", "inner"), strength=1.0)
         telling = partial(told, f"control '{plant}'")
-        planted[plant] = _audited(instead, looking, {}, only, telling)[0]["linkages"]
-    own = audited["linkages"].get("original", {})
-    if ADAPTIVE not in own:
-        return {}
+        found, _ = _audited(instead, looking, {}, only, telling, bases=(ADAPTIVE,))
+        planted[plant] = found["linkages"]
     of_those = {
         basis: {
             "attackers": {

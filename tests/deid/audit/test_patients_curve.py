@@ -50,13 +50,13 @@ def test_of_too_few_patients_a_share_is_not_decidable(people: People) -> None:
     assert "private" not in curve_in_words(curve)
 
 
-@pytest.mark.parametrize(("teachers", "weak"), [(150, False), (10, True)])
+@pytest.mark.parametrize(("teachers", "weak"), [(90, False), (10, True)])
 def test_an_attacker_with_too_few_patients_is_too_weak_and_its_finding_nobody_no_privacy(
     people: People, monkeypatch: pytest.MonkeyPatch, teachers: int, weak: bool
 ) -> None:
     """Pixels stand for the encoder that has to be among the attackers."""
     monkeypatch.setattr(power, "ENCODERS", ("pixels",))
-    folder = people(val=40, train=teachers, noise=70.0)
+    folder = people(val=32, train=teachers, noise=70.0)
     record = run(folder, remover="blur:8", control=True)
     assert ("too weak to tell" in first_sentence(record)) is weak
     assert ("power control passed by outline" in first_sentence(record)) is not weak
