@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,7 @@ class Scan:
     findings: tuple[str, ...]
 
 
+@lru_cache(maxsize=4)  # The visits of a patient are drawn one after another.
 def thorax(patient_seed: int) -> Thorax:
     """The anatomy of a patient."""
     random = generator("thorax", patient_seed)

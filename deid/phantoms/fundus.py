@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +117,7 @@ def _vessels(random: np.random.Generator, disc: Array, radius: float) -> tuple[B
     return tuple(tree)
 
 
+@lru_cache(maxsize=4)  # The visits of a patient are drawn one after another.
 def eye(patient_seed: int, side: str) -> Eye:
     """The anatomy of one eye (`side` ``R`` or ``L``); both of a patient share the colour."""
     person = generator("eyes", patient_seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +134,7 @@ def _vessels(
     return tuple(trees)
 
 
+@lru_cache(maxsize=4)  # The visits of a patient are drawn one after another.
 def chest(patient_seed: int) -> Chest:
     """The anatomy of a patient."""
     random = generator("chest", patient_seed)

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from deid.cli.app import main
+from deid.cli.app import app, main
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
@@ -48,18 +49,19 @@ def test_help_comes_without_the_heavy_libraries() -> None:
 
 def test_help_takes_less_than_half_a_second() -> None:
     def seconds() -> float:
-        began = time.perf_counter()
+        # Of processor time: other tests may have the cores.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert deid("--help").returncode == 0
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # The best of several: other tests may have the cores.
-    assert any(seconds() < 0.5 for _ in range(20))
+    assert any(seconds() < 0.5 for _ in range(5))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
-    assert command in deid("--help").stdout
-    assert deid(command, "--help").returncode == 0
+    assert command in CliRunner().invoke(app, ["--help"]).stdout
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ COMMAND = (sys.executable, "-c", "from deid.cli.app import main; main()", "scrub
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two patients of three modalities, two visits each, small pictures."""
+    """A patient of three modalities, two visits, small pictures."""
     folder = tmp_path_factory.mktemp("phantoms") / "input"
-    make(folder, patients=2, visits=2, seed=3, size=192, ct_size=96, slices=4)
+    make(folder, patients=1, visits=2, seed=3, size=192, ct_size=96, slices=4)
     return folder
 
 
