@@ -46,7 +46,7 @@ def main() -> int:
     scratch = Path(tempfile.mkdtemp())
     wrong = 0
     try:
-        make(scratch / "input", patients=2, visits=2, seed=1, size=192, ct_size=96, slices=4)
+        make(scratch / "input", patients=1, visits=2, seed=1, size=192, ct_size=96, slices=4)
         new_key(scratch / "key")
         began = time.monotonic()
         run(scratch / "input", scratch / "whole", scratch / "key").wait()
