@@ -12,7 +12,7 @@ from pydicom import DataElement, Dataset, Sequence
 from pydicom.tag import BaseTag
 from pydicom.valuerep import DSfloat, PersonName
 
-from deid.tags.icc import rebuilt
+from deid.icc import standard
 from deid.tags.lookup import TABLES, fitted
 from deid.tags.rules import Act, Rule
 from deid.tags.tables import technical
@@ -154,7 +154,7 @@ def kept(
     if element.VR == "SQ":
         return None
     if rule.act is Act.PROFILE:
-        profile = rebuilt(element.value) if isinstance(element.value, bytes) else None
+        profile = standard(element.value) if isinstance(element.value, bytes) else None
         if profile is None:
             return None
         return DataElement(element.tag, "OB", profile, already_converted=True)
