@@ -17,7 +17,7 @@ import numpy as np
 
 from deid.images.dicom_j2k import SOT, segments
 from deid.images.dicom_j2k_header import COC, COD, SIZ
-from deid.images.native_lines import caught
+from deid.native_lines import caught
 
 #: Styles of code-blocks of which OpenJPEG looks at the last segment, or at none: raw passes, an end
 #: behind each pass, high throughput. And the promise of a predictable end.
