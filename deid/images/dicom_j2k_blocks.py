@@ -3,7 +3,7 @@
 A block says how many bytes it has, and a decoder stops after the last pass, wherever it is by then:
 how much it has read only decoding tells. OpenJPEG tells it of streams that promise to end their
 blocks predictably (T.800 D.4.2), so that a copy with that promise is decoded, for this alone. It
-lets pass what a decoder takes in ahead, which is up to four bytes a block.
+lets pass what a decoder takes in ahead, a few bytes a block (six were seen).
 
 Of blocks in several segments, and of high throughput, nothing tells it.
 """
