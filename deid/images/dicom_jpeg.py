@@ -141,6 +141,8 @@ def strip(stream: bytes) -> bytes:
     """
     kept = _Kept()
     parts = list(segments(stream))
+    if sum(part.marker == _SOS for part in parts) > _MOST_SCANS:
+        raise ValueError("more scans than encoders write")
     for segment, following in zip(parts, [*parts[1:], None], strict=True):
         kept.take(segment, following)
     if not kept.scans:
@@ -277,8 +279,6 @@ class _Kept:
             frame.rows = int.from_bytes(following.body[:2], "big")
         if not frame.rows:
             raise ValueError("an image without rows")
-        if self.scans == _MOST_SCANS:
-            raise ValueError("more scans than encoders write")
         marker = self.header[0]
         self._once(scan, names)
         if marker == _LS:
