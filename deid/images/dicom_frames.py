@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, RLELossless
 
-from deid.images import dicom_j2k, dicom_jpeg, dicom_rle
+from deid.images import dicom_j2k, dicom_j2k_blocks, dicom_jpeg, dicom_rle
 from deid.images.dicom_facts import Format
 from deid.images.dicom_parse import quiet
 from deid.reasons import Withheld
@@ -119,6 +119,12 @@ def spare_bits_stay(syntax: UID, layout: Format) -> bool:
     spare = layout.allocated - layout.stored
     # Of a whole byte beyond them, the sign stands in the byte below.
     return syntax == RLELossless and layout.signed and spare >= 8
+
+
+def may_hold_more(frames: list[bytes], syntax: UID) -> bool:
+    """Whether frames, cleaned, may still hold bytes that no decoder needs."""
+    j2k = str(syntax).removeprefix(_PREFIX) in _JPEG_2000
+    return j2k and any(map(dicom_j2k_blocks.may_hold_more, frames))
 
 
 def _stored(layout: Format) -> list[bytes | None]:

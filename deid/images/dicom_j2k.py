@@ -1,8 +1,9 @@
 """JPEG 2000 codestreams (HTJ2K too): out of their boxes, and without their comments.
 
 Markers as in ITU-T T.800 annex A. The codestream is kept as it is but for what no decoder needs: in
-the main header (`deid.images.dicom_j2k_header`), in those of the tile parts, behind the packets of
-a tile (`deid.images.dicom_j2k_packets`) and behind the end of the codestream.
+the main header (`deid.images.dicom_j2k_header`), in those of the tile parts, of which one a tile is
+written, behind the packets of a tile (`deid.images.dicom_j2k_packets`) and behind the end of the
+codestream.
 Boxes (JP2 files inside DICOM) carry metadata only: DICOM says itself what the components mean.
 """
 
@@ -10,13 +11,12 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
 
 from deid.images import dicom_j2k_header
 from deid.images.dicom_j2k_header import COD, Segment
 from deid.images.dicom_j2k_packets import Packets
 
-_SOT, _SOD = 0xFF90, 0xFF93
+SOT, _SOD = 0xFF90, 0xFF93
 
 
 def codestream(stream: bytes) -> bytes:
@@ -77,7 +77,7 @@ def irreversible(stream: bytes) -> bool:
         marker, length = struct.unpack_from(">HH", body, position)
         if marker == COD and position + 14 <= len(body):
             return body[position + 13] == 0
-        if marker == _SOT or length < 2:
+        if marker == SOT or length < 2:
             break
         position += 2 + length
     return False
@@ -93,49 +93,35 @@ def strip(stream: bytes) -> bytes:
         than decoders read.
     """
     body = codestream(stream)
-    found, position = _header(body, 2, _SOT)
+    found, position = segments(body, 2, SOT)
     header = dicom_j2k_header.needed(found)
-    parts: list[tuple[bytes, bytes]] = []
+    tiles: dict[int, list[bytes]] = defaultdict(list)
     while position + 12 <= len(body) and body[position : position + 4] == b"\xff\x90\x00\x0a":
-        declared = int.from_bytes(body[position + 6 : position + 10], "big")
+        tile, declared = struct.unpack_from(">HI", body, position + 4)
         # Zero says "up to the end of the codestream"; longer than the data, they were cut off.
         end = position + declared if declared else _end(body)
         end = min(end, len(body))
-        found, data = _header(body, position + 12, _SOD)
+        found, data = segments(body, position + 12, _SOD)
         if end < data:
             raise ValueError("a tile part that ends inside its header")
         dicom_j2k_header.refuse_own(found)
-        parts.append((body[position : position + 12], body[data:end]))
+        tiles[tile].append(body[data:end])
         position = end
-    if not parts:
+    if not tiles:
         raise ValueError("no tile part")
     if body[position : position + 2] not in (b"", b"\xff", b"\xff\xd9"):
         raise ValueError("something that is no tile part between them")
     out = [b"\xff\x4f"]
     for marker, parameters in header:
         out += [struct.pack(">HH", marker, len(parameters) + 2), parameters]
-    for start, coded in _without_rest(parts, Packets(header)):
-        length = struct.pack(">I", 14 + len(coded))
-        out += [start[:6], length, start[10:], b"\xff\x93", coded]
+    packets = Packets(header)
+    for tile, parts in sorted(tiles.items()):
+        # One part a tile: where others end says nothing of the picture.
+        coded = b"".join(parts)
+        coded = coded[: packets.length(coded, tile)]
+        out += [struct.pack(">HHHIBBH", SOT, 10, tile, 14 + len(coded), 0, 1, _SOD), coded]
     out.append(b"\xff\xd9")
     return b"".join(out)
-
-
-def _without_rest(
-    parts: list[tuple[bytes, bytes]], packets: Packets
-) -> Iterator[tuple[bytes, bytes]]:
-    """Tile parts (SOT segment, data) without what stands behind the packets of their tile."""
-    tiles: dict[bytes, list[bytes]] = defaultdict(list)
-    for start, coded in parts:
-        tiles[start[4:6]].append(coded)
-    left = {
-        tile: packets.length(b"".join(data), int.from_bytes(tile, "big"))
-        for tile, data in tiles.items()
-    }
-    for start, coded in parts:
-        tile = start[4:6]
-        yield start, coded[: left[tile]]
-        left[tile] -= min(len(coded), left[tile])
 
 
 def _end(body: bytes) -> int:
@@ -144,7 +130,7 @@ def _end(body: bytes) -> int:
     return found if found >= 0 else len(body)
 
 
-def _header(body: bytes, position: int, until: int) -> tuple[list[Segment], int]:
+def segments(body: bytes, position: int, until: int) -> tuple[list[Segment], int]:
     """The marker segments from `position` up to the marker `until`.
 
     And where it stands: SOT itself, but of SOD where the data begin.

@@ -1,7 +1,12 @@
 """Where the packets of a JPEG 2000 tile end: what stands behind them decodes to nothing.
 
 Packet headers of ITU-T T.800 annex B (and of HTJ2K, T.814), read for the lengths in them; the coded
-data themselves are stepped over.
+data themselves are stepped over (`deid.images.dicom_j2k_blocks` looks for what they do not need).
+
+A header says most things in one way only, and in that way encoders say them: bits that fill a byte
+are zero, an empty packet is spelt as the others are, a length has no more digits than the longest
+needs, a node of a tag tree is the least of those below it, packets are counted from zero, a block
+has no more passes than bit planes ask for. A stream that says them otherwise is refused.
 """
 
 from __future__ import annotations
@@ -10,12 +15,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from deid.images.dicom_j2k_header import COC, COD, POC, SIZ, Segment
+from deid.images.dicom_j2k_header import COC, COD, POC, QCC, QCD, SIZ, Segment, planes
 
 #: Styles of code-blocks: raw passes, an end behind each pass, high throughput, a mixture with it.
 _RAW, _ENDED, _HT, _MIXED = 0x01, 0x04, 0x40, 0x80
-#: More packets and code-blocks no picture has; more empty bit planes no sample.
-_MOST, _MOST_PLANES = 1 << 20, 80
+#: More packets and code-blocks no picture has.
+_MOST = 1 << 20
+#: Marks of SOP and EPH in COD's style.
+_STARTED, _HEADED = 2, 4
 
 
 class _OutOfData(Exception):  # noqa: N818 - no error: the data are all of the tile's
@@ -24,20 +31,25 @@ class _OutOfData(Exception):  # noqa: N818 - no error: the data are all of the t
 
 @dataclass(frozen=True)
 class _Style:
-    """How a component is coded: wavelet levels, code-block size (exponents), precinct sizes."""
+    """How a component is coded.
+
+    Wavelet levels, code-block size (exponents), precinct sizes, bit planes of each subband.
+    """
 
     levels: int
     block: tuple[int, int]
     flags: int
     precincts: bytes
+    planes: list[int]
 
     @classmethod
-    def of(cls, body: bytes, own_precincts: int) -> _Style:
+    def of(cls, body: bytes, own_precincts: int, quantisation: bytes) -> _Style:
         levels, across, down, flags = body[:4]
         sizes = body[5:] if own_precincts & 1 else bytes([0xFF] * (levels + 1))
         if flags & _MIXED or across > 8 or down > 8:
             raise ValueError("a coding style that is not known")
-        return cls(levels, (across + 2, down + 2), flags, sizes)
+        depth = planes(quantisation, levels)
+        return cls(levels, (across + 2, down + 2), flags, sizes, depth)
 
 
 class _Tree:
@@ -67,6 +79,20 @@ class _Tree:
             self.low[depth][node] = low
         return self.known[0][leaf] and low < threshold
 
+    def is_least(self) -> bool:
+        """Whether no node is less than all those below it, as far as they were read."""
+        for depth in range(1, len(self.widths)):
+            across = self.widths[depth - 1]
+            least: dict[int, int] = {}
+            for place, low in enumerate(self.low[depth - 1]):
+                row, column = divmod(place, across)
+                node = (row >> 1) * self.widths[depth] + (column >> 1)
+                least[node] = min(low, least.get(node, low))
+            for node, known in enumerate(self.known[depth]):
+                if known and self.low[depth][node] < least[node]:
+                    return False
+        return True
+
 
 @dataclass
 class _Block:
@@ -76,22 +102,33 @@ class _Block:
     bits: int = 3
     room: int = 0
     last: int = 0
+    passes: int = 0
 
     def lengths(self, passes: int, flags: int, packet: _Reader) -> int:
         """The bytes of these coding passes."""
+        self.passes -= passes
+        if self.passes < 0:
+            raise ValueError("more coding passes than bit planes have")
+        before = self.bits
         while packet.bit():
             self.bits += 1
-        if flags & _HT:
-            return self._fast(passes, packet)
-        total = 0
+        parts = list(self._fast(passes) if flags & _HT else self._slow(passes, flags))
+        widths = [self.bits + part.bit_length() - 1 for part in parts]
+        lengths = [packet.bits(width) for width in widths]
+        full = any(one >> width - 1 for one, width in zip(lengths, widths, strict=True))
+        if self.bits > before and not full:
+            raise ValueError("a length of more digits than it has")
+        return sum(lengths)
+
+    def _slow(self, passes: int, flags: int) -> Iterator[int]:
+        """Passes of each segment that these go into."""
         while passes:
             if not self.room:
                 self.room = self.last = self._capacity(flags)
             taken = min(passes, self.room)
-            total += packet.bits(self.bits + taken.bit_length() - 1)
+            yield taken
             self.room -= taken
             passes -= taken
-        return total
 
     def _capacity(self, flags: int) -> int:
         """Coding passes of the segment that begins now."""
@@ -101,24 +138,25 @@ class _Block:
             return {0: 10, 10: 2, 2: 1, 1: 2}[self.last]
         return _MOST
 
-    def _fast(self, passes: int, packet: _Reader) -> int:
+    def _fast(self, passes: int) -> Iterator[int]:
         """Of a high-throughput block: the clean-up pass, and up to two more."""
         if self.last:
             raise ValueError("a fast code-block in several layers")
         self.last = 1
         empty = (passes - 1) // 3 * 3
-        more = passes - empty - 1
-        total = packet.bits(self.bits + (empty + 1).bit_length() - 1)
-        return total + (packet.bits(self.bits + more - 1) if more else 0)
+        yield empty + 1
+        if passes > empty + 1:
+            yield passes - empty - 1
 
 
 @dataclass
 class _Band:
-    """The code-blocks of one subband within a precinct."""
+    """The code-blocks of one subband within a precinct, and its bit planes."""
 
     included: _Tree
     empty: _Tree
     blocks: list[_Block]
+    planes: int
 
 
 @dataclass
@@ -129,6 +167,8 @@ class _Precinct:
     ----------
     areas
         Columns and rows of code-blocks of each subband.
+    planes
+        Bit planes of each subband.
     """
 
     resolution: int
@@ -137,31 +177,44 @@ class _Precinct:
     y: int
     x: int
     areas: list[tuple[int, int]]
+    planes: list[int]
     bands: list[_Band] = field(default_factory=list)
 
     def met(self) -> list[_Band]:
         if not self.bands:
             self.bands = [
-                _Band(_Tree(*area), _Tree(*area), [_Block() for _ in range(area[0] * area[1])])
-                for area in self.areas
+                _Band(
+                    _Tree(*area), _Tree(*area), [_Block() for _ in range(area[0] * area[1])], most
+                )
+                for area, most in zip(self.areas, self.planes, strict=True)
             ]
         return self.bands
 
 
 class _Reader:
-    """The bits of packet headers, and the bytes between them."""
+    """The bits of packet headers, and the bytes between them.
+
+    Attributes
+    ----------
+    empty
+        With which bit packets without data begin: those that have code-blocks, those without any.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
         self.byte = self.left = 0
+        self.empty: dict[bool, int] = {}
 
     def bit(self) -> int:
         if not self.left:
             if self.at >= len(self.data):
                 raise _OutOfData
-            self.left = 7 if self.byte == 0xFF else 8
+            full = self.byte == 0xFF
+            self.left = 7 if full else 8
             self.byte = self.data[self.at]
+            if full and self.byte > 0x7F:
+                raise ValueError("a packet header with a marker inside")
             self.at += 1
         self.left -= 1
         return self.byte >> self.left & 1
@@ -186,43 +239,61 @@ class _Reader:
                 return first + value
         return 37 + self.bits(7)
 
-    def marker(self, low: int, length: int) -> None:
-        """Step over a marker that may stand here."""
-        if self.data[self.at : self.at + 2] == bytes([0xFF, low]):
-            self.at += length
+    def marker(self, expected: bytes) -> None:
+        """Step over a marker that must stand here."""
+        found = self.data[self.at : self.at + len(expected)]
+        if found != expected:
+            if expected.startswith(found):
+                raise _OutOfData
+            raise ValueError("no marker where a packet has one")
+        self.at += len(expected)
 
-    def packet(self, bands: list[_Band], layer: int, flags: int, marked: int) -> None:
-        """Step over one packet; `marked` says, as in COD, which markers may stand around it."""
-        if marked & 2:
-            self.marker(0x91, 6)
+    def filled(self) -> None:
+        """Step to the end of a packet header, over bits that must be zero."""
+        if self.byte & (1 << self.left) - 1:
+            raise ValueError("a packet header whose last bits say something")
+        if self.byte == 0xFF:
+            self.marker(b"\0")
+
+    def packet(self, bands: list[_Band], layer: int, flags: int, marked: int, number: int) -> None:
+        """Step over one packet of a tile; `marked` says, as in COD, which markers it has."""
+        if marked & _STARTED:
+            self.marker(b"\xff\x91\0\4" + (number & 0xFFFF).to_bytes(2, "big"))
         self.byte = self.left = 0
-        total = 0
-        if self.bit():
+        lengths = []
+        first = self.bit()
+        if first:
             for band in bands:
                 for place, block in enumerate(band.blocks):
-                    total += self._block(band, place, block, layer, flags)
-        if self.byte == 0xFF:
-            self.at += 1
-        if marked & 4:
-            self.marker(0x92, 2)
-        self.at += total
+                    lengths += self._block(band, place, block, layer, flags)
+        self.filled()
+        if (
+            not lengths
+            and self.empty.setdefault(any(band.blocks for band in bands), first) != first
+        ):
+            raise ValueError("empty packets of two kinds")
+        if marked & _HEADED:
+            self.marker(b"\xff\x92")
+        self.at += sum(lengths)
         if self.at > len(self.data):
             raise _OutOfData
 
-    def _block(self, band: _Band, place: int, block: _Block, layer: int, flags: int) -> int:
+    def _block(self, band: _Band, place: int, block: _Block, layer: int, flags: int) -> list[int]:
+        """The bytes that a packet has of a block, none where it has nothing of it."""
         if block.seen:
             if not self.bit():
-                return 0
+                return []
         elif not band.included.below(place, layer + 1, self):
-            return 0
+            return []
         else:
             block.seen = True
-            planes = 1
-            while not band.empty.below(place, planes, self):
-                planes += 1
-                if planes > _MOST_PLANES:
-                    raise ValueError("more empty bit planes than there are")
-        return block.lengths(self.passes(), flags, self)
+            least = 1
+            while not band.empty.below(place, least, self):
+                least += 1
+                if least > band.planes:
+                    raise ValueError("no more bit planes than empty ones")
+            block.passes = 3 * (band.planes - least + 1) - 2
+        return [block.lengths(self.passes(), flags, self)]
 
 
 class Packets:
@@ -247,9 +318,12 @@ class Packets:
         self._size = found[SIZ]
         self._marked, self._order = style[0], style[1]
         self._layers = int.from_bytes(style[2:4], "big")
-        general = _Style.of(style[5:], self._marked)
-        own = {body[0]: _Style.of(body[2:], body[1]) for marker, body in header if marker == COC}
-        self._styles = [own.get(number, general) for number in range(self._size[35])]
+        styles = {body[0]: (body[2:], body[1]) for marker, body in header if marker == COC}
+        steps = {body[0]: body[1:] for marker, body in header if marker == QCC}
+        self._styles = [
+            _Style.of(*styles.get(number, (style[5:], self._marked)), steps.get(number, found[QCD]))
+            for number in range(self._size[35])
+        ]
         self._left = _MOST
 
     def length(self, data: bytes, tile: int) -> int:
@@ -273,11 +347,15 @@ class Packets:
             precincts.append(precinct)
         reader = _Reader(data)
         try:
-            for precinct, layer in _ordered(precincts, self._layers, self._order):
+            ordered = _ordered(precincts, self._layers, self._order)
+            for number, (precinct, layer) in enumerate(ordered):
                 flags = self._styles[precinct.component].flags
-                reader.packet(precinct.met(), layer, flags, self._marked)
+                reader.packet(precinct.met(), layer, flags, self._marked, number)
         except _OutOfData:
-            return len(data)
+            reader.at = len(data)
+        bands = [band for precinct in precincts for band in precinct.bands]
+        if not all(tree.is_least() for band in bands for tree in (band.included, band.empty)):
+            raise ValueError("a tag tree whose nodes say more than they need")
         return reader.at
 
 
@@ -305,7 +383,10 @@ def _precincts(size: bytes, styles: list[_Style], tile: int) -> Iterator[_Precin
     width, first = fields[4:6], fields[6:8]
     if not all(width):
         raise ValueError("tiles without extent")
-    down, across = divmod(tile, -(-(end[0] - first[0]) // width[0]))
+    tiles = [-(-(end[i] - first[i]) // width[i]) for i in (0, 1)]
+    if tile >= tiles[0] * tiles[1]:
+        raise ValueError("a tile outside of the image")
+    down, across = divmod(tile, tiles[0])
     low = [max(first[i] + (across, down)[i] * width[i], start[i]) for i in (0, 1)]
     high = [min(first[i] + ((across, down)[i] + 1) * width[i], end[i]) for i in (0, 1)]
     for component, style in enumerate(styles):
@@ -338,6 +419,8 @@ def _of_resolution(
     if any(side < half for side in size):
         raise ValueError("precincts without extent")
     bands = ((1, 0), (0, 1), (1, 1)) if half else ((0, 0),)
+    lowest = 3 * resolution - 2 if half else 0
+    planes = style.planes[lowest : lowest + len(bands)]
     depth = scale + half
     across, down = (range(low[i] >> size[i], -(-high[i] >> size[i])) for i in both)
     for number, (row, column) in enumerate((row, column) for row in down for column in across):
@@ -353,4 +436,5 @@ def _of_resolution(
                 whole = -(-ends[1] >> block) - (ends[0] >> block)
                 counts.append(whole if ends[0] < ends[1] else 0)
             areas.append((counts[0], counts[1]) if all(counts) else (0, 0))
-        yield _Precinct(resolution, component, number, row << size[1], column << size[0], areas)
+        y, x = row << size[1], column << size[0]
+        yield _Precinct(resolution, component, number, y, x, areas, planes)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from deid.images.dicom_jpeg_scan import Component, Frame, Scan, Table, cut, table_of
 
-_SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _DNL, _LSE, _APP8, _APP14 = (
+_SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _DNL, _LSE, _APP0, _APP8, _APP14 = (
     0xD8,
     0xD9,
     0xDA,
@@ -24,6 +24,7 @@ _SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _DNL, _LSE, _APP8, _APP14 = (
     0xDD,
     0xDC,
     0xF8,
+    0xE0,
     0xE8,
     0xEE,
 )
@@ -31,6 +32,8 @@ _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}) | {0xF7}
 _PROGRESSIVE, _LOSSLESS, _LS = 0xC2, 0xC3, 0xF7
 #: Frames whose scans can be followed: Huffman coded and not hierarchical, and JPEG-LS.
 _FOLLOWED = frozenset((0xC0, 0xC1, _PROGRESSIVE, _LOSSLESS, _LS))
+#: More scans no encoder writes: progressive ones are about ten, of colour.
+_MOST_SCANS = 32
 
 #: Where entropy-coded data end: a marker that is neither a stuffed zero nor a restart. In JPEG-LS
 #: any byte below 0x80 may follow 0xFF inside the data.
@@ -110,22 +113,36 @@ def size(stream: bytes) -> tuple[int, int]:
     raise ValueError("no frame header")
 
 
+def is_jfif(stream: bytes) -> bool:
+    """Whether a JFIF segment says that three components are YCbCr.
+
+    Raises
+    ------
+    ValueError
+        Where the stream is no JPEG, or ends inside a segment.
+    """
+    return any(part.marker == _APP0 and part.body[:4] == b"JFIF" for part in segments(stream))
+
+
 def strip(stream: bytes) -> bytes:
     """The same image without comments, application segments, unused tables and trailing bytes.
 
     Of the application segments two change what is decoded and stay, cut to the fields that do:
     Adobe's colour transform (APP14) and that of JPEG-LS (APP8 ``mrfx``). A table is written before
-    the first scan that uses it.
+    the first scan that uses it. Components are numbered from 1, whatever their names: readers guess
+    colours by those. What a scan header says to nobody is zero.
 
     Raises
     ------
     ValueError
         Where the stream is no JPEG or cannot be followed to its end: a segment has room that no
         decoder reads, the data are no codes of their tables, the frame is of a kind that DICOM
-        does not have.
+        does not have, or there are more scans than encoders write.
     """
     kept = _Kept()
     parts = list(segments(stream))
+    if sum(part.marker == _SOS for part in parts) > _MOST_SCANS:
+        raise ValueError("more scans than encoders write")
     for segment, following in zip(parts, [*parts[1:], None], strict=True):
         kept.take(segment, following)
     if not kept.scans:
@@ -136,6 +153,20 @@ def strip(stream: bytes) -> bytes:
 def _insist(fits: bool) -> None:
     if not fits:
         raise ValueError("a segment whose length does not fit its content")
+
+
+def _written(scan: Scan, frame: Frame, ending: bytes | None) -> bytes:
+    """The header of a scan without what no decoder reads; `ending` is its last three bytes."""
+    numbers = {name: number for number, name in enumerate(frame.components, 1)}
+    used = {kind for kind, _ in scan.needs(frame)}
+    out = [len(scan.components)]
+    for name, dc, ac in scan.components:
+        out += [numbers[name], (dc if 0 in used else 0) << 4 | (ac if 1 in used else 0)]
+    if ending is None and frame.lossless:
+        ending = bytes([scan.first, 0, scan.low])
+    elif ending is None and frame.progressive:
+        ending = bytes([scan.first, scan.last, scan.high << 4 | scan.low])
+    return bytes(out) + (ending or b"\0\x3f\0")
 
 
 @dataclass
@@ -220,7 +251,9 @@ class _Kept:
         sound = all(1 <= one.across <= 4 and 1 <= one.down <= 4 for one in components.values())
         if not sound or len(components) != count or not columns:
             raise ValueError("a frame header that contradicts itself")
-        self.header = (marker, body)
+        written = bytearray(body)
+        written[6::3] = range(1, count + 1)
+        self.header = (marker, bytes(written))
         self.frame = Frame(marker == _PROGRESSIVE, marker == _LOSSLESS, rows, columns, components)
 
     def _once(self, scan: Scan, names: list[int]) -> None:
@@ -260,7 +293,7 @@ class _Kept:
         coded = segment.coded if marker == _LS else self._followed(segment.coded, frame, scan)
         if self.tables.get((_DRI, 0), b"").strip(b"\0") or (_DRI, 0) in self.known:
             self._need([(_DRI, 0)])
-        self._write(_SOS, body, coded)
+        self._write(_SOS, _written(scan, frame, body[-3:] if marker == _LS else None), coded)
         self.scans += 1
         if late and following is not None:
             _insist(len(following.body) == 2)

@@ -18,9 +18,10 @@ from pydicom.uid import (
     JPEG2000TransferSyntaxes,
     JPEGExtended12Bit,
     JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
 )
 
-from deid.images import dicom_frames
+from deid.images import dicom_frames, dicom_jpeg
 from deid.images.dicom_facts import Format, read_format
 from deid.images.dicom_parse import DOUBLE_PIXEL_DATA, FLOAT_PIXEL_DATA, PIXEL_DATA, Parsed, quiet
 from deid.images.record import MAX_BYTES
@@ -32,6 +33,9 @@ NATIVE = (
     ExplicitVRBigEndian,
     DeflatedExplicitVRLittleEndian,
 )
+
+#: What the three components of a JFIF file may be called.
+_YCBCR = ("YBR_FULL", "YBR_FULL_422")
 
 #: What decodes to more than this, and to more than so many times its size, is a bomb.
 _BOMB_BYTES = 256 * 1024**2
@@ -135,6 +139,10 @@ def decode(dataset: FileDataset) -> Decoded:
             _quiet_codecs()
             decoder = get_decoder(syntax)
             values, found = decoder.as_array(dataset, raw=True, **_options(syntax))
+        photometric = str(found["photometric_interpretation"])
+        if photometric == "RGB" and layout.photometric in _YCBCR and _is_jfif(dataset, layout):
+            # pydicom goes by the names of components before all else, GDCM and ITK by the header.
+            photometric = layout.photometric
     except Withheld:
         raise
     except Exception:
@@ -143,7 +151,14 @@ def decode(dataset: FileDataset) -> Decoded:
     values = values.reshape(shape if layout.samples == 1 else (*shape, 3))
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     pixels, stray = stored_values(values, layout)
-    return Decoded(pixels, str(found["photometric_interpretation"]), stray)
+    return Decoded(pixels, photometric, stray)
+
+
+def _is_jfif(dataset: FileDataset, layout: Format) -> bool:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return syntax in JPEGTransferSyntaxes and dicom_jpeg.is_jfif(
+        dicom_frames.split(dataset, layout.frames)[0]
+    )
 
 
 def _options(syntax: UID) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def write(dataset: FileDataset) -> bytes:
 def with_pixels_as_encoded(dataset: FileDataset, image: Image) -> FileDataset:
     """A copy of `dataset` whose frames are as encoded, minus all that is no picture.
 
-    Where bits beyond BitsStored of a codestream hold something, only decoding takes them away: then
-    the frames of `image` are written natively.
+    Where bits beyond BitsStored of a codestream hold something, or bytes within it that no decoder
+    needs, only decoding takes them away: then the frames of `image` are written natively.
 
     Raises
     ------
@@ -78,28 +78,33 @@ def with_pixels_as_encoded(dataset: FileDataset, image: Image) -> FileDataset:
     """
     if image.native:
         return with_native_pixels(dataset, image)
-    out = _cleaned(dataset)
+    out, more = _cleaned(dataset)
+    if more:
+        return with_native_pixels(dataset, image)
     if "PixelData" in out and out.file_meta.TransferSyntaxUID not in NATIVE:
         _state_colour(out, image)
     return out
 
 
-def _cleaned(dataset: FileDataset) -> FileDataset:
-    """A copy whose pixel data hold nothing but the picture, whether or not they were decoded."""
+def _cleaned(dataset: FileDataset) -> tuple[FileDataset, bool]:
+    """A copy whose pixel data hold nothing but the picture, whether or not they were decoded.
+
+    And whether there may be more in them all the same.
+    """
     out = _copy(dataset)
     if not out.get("PixelData"):
-        return out
+        return out, False
     layout = read_format(out)
     syntax = out.file_meta.TransferSyntaxUID
     if syntax in NATIVE:
         data = _without_spare_bits(out.PixelData, layout, syntax == ExplicitVRBigEndian)
         _set_pixel_data(out, data, out["PixelData"].VR)
-    else:
-        frames = dicom_frames.split(dataset, layout.frames)
-        dicom_frames.check_sizes(frames, syntax, layout)
-        cleaned = dicom_frames.clean(frames, syntax, layout)
-        _set_pixel_data(out, dicom_frames.join(cleaned), "OB")
-    return out
+        return out, False
+    frames = dicom_frames.split(dataset, layout.frames)
+    dicom_frames.check_sizes(frames, syntax, layout)
+    cleaned = dicom_frames.clean(frames, syntax, layout)
+    _set_pixel_data(out, dicom_frames.join(cleaned), "OB")
+    return out, dicom_frames.may_hold_more(cleaned, syntax)
 
 
 def _state_colour(dataset: FileDataset, image: Image) -> None:
@@ -119,8 +124,8 @@ def _state_colour(dataset: FileDataset, image: Image) -> None:
 def with_pixels_unread(dataset: FileDataset) -> FileDataset:
     """As `with_pixels_as_encoded`, for a run that decodes nothing.
 
-    What no decoder reads is written all the same if its structure can be followed to the end. The
-    data of JPEG-LS only a decoder can follow, so that they are decoded for this alone.
+    What no decoder reads is written all the same if its structure can be followed to the end. Data
+    of JPEG-LS and JPEG 2000 only a decoder can follow, so that they are decoded for this alone.
 
     Raises
     ------
@@ -132,7 +137,10 @@ def with_pixels_unread(dataset: FileDataset) -> FileDataset:
         stray = syntax in JPEGLSTransferSyntaxes and decode(dataset).stray
         if stray or dicom_frames.spare_bits_stay(syntax, read_format(dataset)):
             raise Withheld("undecodable", "bits beyond BitsStored that only decoding takes away")
-    return _cleaned(dataset)
+    out, more = _cleaned(dataset)
+    if more:
+        raise Withheld("undecodable", "code-blocks that may hold more than their passes need")
+    return out
 
 
 def with_native_pixels(dataset: FileDataset, image: Image) -> FileDataset:

@@ -5,6 +5,7 @@ Layouts: nifti1.h (348 bytes) and nifti2.h (540 bytes), https://nifti.nimh.nih.g
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -121,6 +122,11 @@ _MOST_CODE = 5
 #: What a measure may be, where it is not zero: texts that are read as numbers mostly lie beyond.
 #: Places have no least, since rotations leave the dust of rounding.
 _SIZES, _PLACES, _SCALES = (1e-5, 1e5), (0.0, 1e6), (1e-12, 1e6)
+#: Numbers of the header that can be a text in their lower bytes, where one looks for no digit.
+_NUMBERS = ("pixdim", "quatern", "qoffset", "srow", "scl_slope", "scl_inter")
+#: So many characters of words and dates in a row are one, if so many of them differ (0.7 is written
+#: as 333): of headers whose lower bytes are chance one in 5,000 has as many.
+_WORDS, _DIFFERENT = re.compile(rb"[A-Za-z0-9 ^.,:;=/_-]{12,}"), 8
 #: Low bits of `xyzt_units` that mean something: space (3 bits) and time (3 bits).
 _UNITS = 0x3F
 
@@ -254,6 +260,23 @@ def _check_measures(fields: NDArray[Any]) -> None:
             raise Withheld("malformed", "a size, place or scale in the NIfTI header can not be one")
 
 
+def _spell(fields: NDArray[Any]) -> bool:
+    """Whether numbers, in all of their bytes or the lowest of each, read as a text.
+
+    A number that stands in several places counts once.
+    """
+    values = [float(value) for name in _NUMBERS for value in np.ravel(fields[name])]
+    kind = fields["srow"].dtype.newbyteorder(">")
+    distinct = np.array(list(dict.fromkeys(abs(value) for value in values if value)), kind)
+    parts = distinct.view(np.uint8).reshape(-1, kind.itemsize)
+    return any(
+        len(set(found)) >= _DIFFERENT
+        for low in range(kind.itemsize)
+        for part in (parts[:, low:], parts[:, : low - 1 if low else None : -1])
+        for found in _WORDS.findall(part.tobytes())
+    )
+
+
 def _shape(dim: NDArray[Any]) -> tuple[int, int, int]:
     axes = int(dim[0])
     if not 1 <= axes <= 7 or (dim[1 : axes + 1] < 1).any():
@@ -265,7 +288,13 @@ def _shape(dim: NDArray[Any]) -> tuple[int, int, int]:
 
 
 def rebuild(header: NiftiHeader, *, edited: bool) -> bytes:
-    """A fresh header and extension flag: data type, scaling, size and orientation, no more."""
+    """A fresh header and extension flag: data type, scaling, size and orientation, no more.
+
+    Raises
+    ------
+    Withheld
+        ``malformed`` where the numbers that stay read as a text.
+    """
     old = header.fields
     size = int(old["sizeof_hdr"])
     new = np.zeros((), old.dtype)
@@ -284,6 +313,11 @@ def rebuild(header: NiftiHeader, *, edited: bool) -> bytes:
     new["pixdim"][0] = -1.0 if old["pixdim"][0] < 0 else 1.0
     new["xyzt_units"] = int(old["xyzt_units"]) & _UNITS
     new["dim_info"] = int(old["dim_info"]) & _UNITS
+    for name in _NUMBERS:
+        # What is no number has bits that nobody reads.
+        new[name] = np.where(np.isnan(new[name]), np.nan, new[name])
+    if _spell(new):
+        raise Withheld("malformed", "numbers in the NIfTI header read as a text")
     new["sizeof_hdr"] = size
     new["vox_offset"] = size + 4
     new["magic"] = np.void(_LAYOUTS[size][1])

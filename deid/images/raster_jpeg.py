@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deid.images import raster_exif, raster_icc
+from deid import icc
+from deid.images import raster_exif
 from deid.images.dicom_jpeg import Segment, segments, strip
 from deid.images.raster_picture import Kept, Picture, Size
 from deid.reasons import Withheld
@@ -73,7 +74,7 @@ def decode(data: bytes) -> Picture:
     except (ValueError, IndexError) as error:
         raise Withheld("undecodable", "the JPEG file contradicts itself") from error
     kept = Kept(
-        icc=raster_icc.standard(_profile(parts)),
+        icc=icc.standard(_profile(parts)),
         orientation=_orientation(parts),
         density=_density(parts),
     )

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deid.images import raster_exif, raster_icc
+from deid import icc
+from deid.images import raster_exif
 from deid.images.raster_picture import Kept, Picture, Size
 from deid.reasons import Withheld
 
@@ -178,7 +179,7 @@ def _kept(chunks: dict[bytes, bytes], *, opaque_alpha: bool) -> Kept:
     gamma = int.from_bytes(chunks.get(b"gAMA", b""))
     intent = chunks.get(b"sRGB", b"")
     return Kept(
-        icc=raster_icc.standard(_profile(chunks.get(b"iCCP", b""))),
+        icc=icc.standard(_profile(chunks.get(b"iCCP", b""))),
         orientation=raster_exif.orientation(chunks.get(b"eXIf", b"")),
         density=density,
         gamma=gamma if gamma in _GAMMAS else None,

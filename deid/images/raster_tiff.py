@@ -13,7 +13,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from deid.images import raster_icc, raster_lzw
+from deid import icc
+from deid.images import raster_lzw
 from deid.images.raster_picture import Kept, Picture, Size
 from deid.reasons import Withheld
 
@@ -183,7 +184,7 @@ def _kept(page: TiffPage) -> Kept:
     orientation = int(tags.valueof(_ORIENTATION, default=1))
     profile = tags.valueof(34675)
     return Kept(
-        icc=raster_icc.standard(profile if isinstance(profile, bytes) else None),
+        icc=icc.standard(profile if isinstance(profile, bytes) else None),
         orientation=orientation if 1 <= orientation <= 8 else 1,
         density=_density(page),
         inverted=int(page.photometric) == _MIN_IS_WHITE,

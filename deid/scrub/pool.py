@@ -28,6 +28,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from deid.native_lines import discard
 from deid.scrub.options import CannotStart
 from deid.scrub.shortage import OUT_OF, is_shortage
 
@@ -116,6 +117,7 @@ def _serve(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+    discard()
     try:
         context = connection.recv()()
         connection.send(("ready", _SETUP, None))

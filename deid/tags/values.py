@@ -6,13 +6,13 @@ import re
 import struct
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 from pydicom import DataElement, Dataset, Sequence
 from pydicom.tag import BaseTag
 from pydicom.valuerep import DSfloat, PersonName
 
-from deid.tags.icc import rebuilt
+from deid.icc import standard
 from deid.tags.lookup import TABLES, fitted
 from deid.tags.rules import Act, Rule
 from deid.tags.tables import technical
@@ -39,6 +39,7 @@ _INTEGERS: dict[str, tuple[int, int]] = {
     "AT": (0, 0xFFFFFFFF),
 }
 _FLOATS = frozenset(("FL", "FD"))
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 _LARGEST_FL = 3.4028234663852886e38
 _TEXTS = frozenset(("LO", "SH", "ST", "LT", "UT", "UC", "CS"))
 BULK = frozenset(("OB", "OD", "OF", "OL", "OV", "OW"))
@@ -67,6 +68,13 @@ _PRINTABLE_FLOATS = {
     "FL": re.compile(rb"[\x20-\x7e]{12,}"),
     "FD": re.compile(rb"[\x20-\x7e]{16,}"),
 }
+#: In an attribute of so few bytes fewer are one already, if they are such as words and dates have,
+#: and not all alike (0.7 ends in 666666): measures that are written as floats mostly begin with "?"
+#: or "@", and whole numbers of 32 bits are rarely that large.
+_SHORT, _DIFFERENT = 64, 4
+_LEAST_WORD = {"FD": 7, "FL": 8, "US": 6, "SS": 6, "AT": 6}
+_LEAST_WORD_OF_OTHERS = 4
+_WORD = re.compile(rb"[A-Za-z0-9 ^.,/_-]{4,}")
 #: Values in `kept` beyond this many are not spelt out.
 _SPELT = 64
 
@@ -154,7 +162,7 @@ def kept(
     if element.VR == "SQ":
         return None
     if rule.act is Act.PROFILE:
-        profile = rebuilt(element.value) if isinstance(element.value, bytes) else None
+        profile = standard(element.value) if isinstance(element.value, bytes) else None
         if profile is None:
             return None
         return DataElement(element.tag, "OB", profile, already_converted=True)
@@ -214,17 +222,28 @@ def _spells(values: list[Any], vr: str) -> bool:
     if vr in _FLOATS:
         code = "d" if vr == "FD" else "f"
         packed = [struct.pack(f"{order}{len(values)}{code}", *values) for order in "<>"]
-        return len(values) > 1 and any(
-            _PRINTABLE.fullmatch(data) or _PRINTABLE_FLOATS[vr].search(data) for data in packed
+        long = len(values) > 1 and any(
+            (_PRINTABLE.fullmatch(data) and len(set(data)) >= _DIFFERENT)
+            or _PRINTABLE_FLOATS[vr].search(data)
+            for data in packed
         )
-    if vr == "AT":
-        values = [part for value in values for part in (value >> 16, value & 0xFFFF)]
-    size = {"UL": 4, "SL": 4, "UV": 8, "SV": 8}.get(vr, 2)
-    whole = (1 << 8 * size) - 1
-    return any(
-        _PRINTABLE.search(b"".join((value & whole).to_bytes(size, order) for value in values))
-        for order in ("little", "big")
-    )
+    else:
+        if vr == "AT":
+            values = [part for value in values for part in (value >> 16, value & 0xFFFF)]
+        size = {"UL": 4, "SL": 4, "UV": 8, "SV": 8}.get(vr, 2)
+        whole = (1 << 8 * size) - 1
+        packed = [
+            b"".join((value & whole).to_bytes(size, order) for value in values) for order in _ORDERS
+        ]
+        long = any(_PRINTABLE.search(data) for data in packed)
+    return long or any(_has_word(data, vr) for data in packed if len(data) <= _SHORT)
+
+
+def _has_word(data: bytes, vr: str) -> bool:
+    """Whether the few bytes of short numbers have a word in them."""
+    least = _LEAST_WORD.get(vr, _LEAST_WORD_OF_OTHERS)
+    words = _WORD.findall(data)
+    return any(len(word) >= least and len(set(word)) >= _DIFFERENT for word in words)
 
 
 def _readable(element: DataElement, rule: Rule, vr: str) -> list[Any] | None:

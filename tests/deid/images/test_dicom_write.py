@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 from pydicom import FileDataset, dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate_extended, generate_frames
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import (
     JPEG2000,
     DeflatedExplicitVRLittleEndian,
@@ -17,11 +19,12 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
 )
 
-from deid.images import dicom
+from deid.images import dicom, dicom_jpeg
 from deid.images.dicom_write import write
 from deid.images.record import Image
 from deid.reasons import Withheld
@@ -331,3 +334,49 @@ def test_writing_leaves_the_data_set_it_was_given_as_it_was(make_dicom, save) ->
     dicom.encode(image, edited=True, dataset=image.dataset)
     assert {element.tag: element.value for element in image.dataset} == before
     assert image.dataset.file_meta.TransferSyntaxUID == meta
+
+
+@pytest.mark.parametrize("names", [b"RGB", b"\1\2\3"])
+@pytest.mark.parametrize("declared", ["RGB", "YBR_FULL_422"])
+@pytest.mark.parametrize("jfif", [False, True])
+def test_every_reader_sees_the_colours_that_the_header_states(
+    make_dicom, save, names: bytes, declared: str, jfif: bool
+) -> None:
+    import SimpleITK as sitk  # noqa: N813 - the name its own documentation gives it
+
+    rgb = np.zeros((1, 16, 16, 3), np.uint8)
+    rgb[..., 0], rgb[..., 1] = 200, 20
+    dataset = make_dicom(rgb, Modality="OP", PhotometricInterpretation=declared)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PixelData = encapsulate([colour_jpeg(rgb[0], names, jfif)])
+    dataset["PixelData"].is_undefined_length = True
+    image = load(save, dataset)
+    data = dicom.encode(image, edited=False, dataset=image.dataset)
+    assert dicom.agrees(image, data, edited=False)
+    path = save(data)
+    out = dcmread(path)
+    # The sample values are those of YCbCr, which is what JFIF says in any case.
+    meant = "YBR" if jfif or (declared, names) == ("YBR_FULL_422", b"\1\2\3") else "RGB"
+    assert out.PhotometricInterpretation.startswith(meant)
+    stored = image.pixels[0, 8, 8]
+    shown = rgb[0, 8, 8] if meant == "YBR" else stored
+    np.testing.assert_allclose(out.pixel_array[8, 8].astype(int), shown, atol=2)
+    seen = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).squeeze()[8, 8]
+    np.testing.assert_allclose(seen.astype(int), shown, atol=2)
+
+
+def colour_jpeg(values: np.ndarray, names: bytes, jfif: bool) -> bytes:
+    """A JPEG of YCbCr whose components have these names, with or without a JFIF segment."""
+    buffer = io.BytesIO()
+    Picture.fromarray(values).save(buffer, "JPEG", quality=95, subsampling=0)
+    out = [b"\xff\xd8"]
+    for part in dicom_jpeg.segments(buffer.getvalue()):
+        body = bytearray(part.body)
+        if part.marker == 0xC0:
+            body[6::3] = names
+        elif part.marker == 0xDA:
+            body[1:7:2] = names
+        elif part.marker == 0xE0 and not jfif:
+            continue
+        out += [struct.pack(">BBH", 0xFF, part.marker, len(body) + 2), bytes(body), part.coded]
+    return b"".join([*out, b"\xff\xd9"])

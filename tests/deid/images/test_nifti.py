@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import struct
 import zlib
 from dataclasses import replace
@@ -353,3 +354,52 @@ def test_no_number_of_the_header_carries_a_text(
         return
     assert b"MUST" not in out
     assert b"ERMA" not in out
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("name", ["srow", "qoffset"])
+def test_what_is_no_number_keeps_no_bits_of_its_own(
+    tmp_path: Path, version: int, name: str
+) -> None:
+    fields = header(version=version)
+    canary = b"ANNA"
+    size = fields[name].dtype.itemsize
+    odd = canary[: size - 2].ljust(size - 2, b"x") + (b"\xc0\x7f" if size == 4 else b"\xf8\x7f")
+    fields[name].reshape(-1)[:] = np.frombuffer(odd, fields[name].dtype)
+    assert np.isnan(fields[name]).all()
+    out = nifti.encode(load(tmp_path / "x", packed(fields, voxels(4))), edited=False)
+    assert odd in packed(fields, voxels(4))
+    assert canary[: size - 2] not in out
+
+
+@pytest.mark.parametrize(("version", "low"), [(1, 1), (1, 2), (2, 1), (2, 3), (2, 4)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_text_stays_in_the_low_bytes_of_a_place(
+    tmp_path: Path, version: int, low: int, turned: bool
+) -> None:
+    fields = header(version=version)
+    text = itertools.cycle(b"MUELLER^ANNA 1951")
+    values = np.linspace(-90.1, 140.7, 12).astype(fields["srow"].dtype)
+    parts = values.view(np.uint8).reshape(12, -1)
+    for part in parts:
+        word = bytes(next(text) for _ in range(low))
+        part[:low] = list(word[::-1] if turned else word)
+    fields["srow"] = values.reshape(3, 4)
+    image = load(tmp_path / "x", packed(fields, voxels(4)))
+    with pytest.raises(Withheld) as withheld:
+        nifti.encode(image, edited=False)
+    assert withheld.value.reason == "malformed"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_places_of_real_scanners_are_no_text(tmp_path: Path, version: int) -> None:
+    generator = np.random.default_rng(5)
+    sizes = np.array([0.7, 0.35, 2.8, 0.4, 1.4, 0.703125, 3.3, 0.9765625])
+    for number in range(30):
+        fields = header(version=version)
+        fields["pixdim"][1:4] = generator.choice(sizes, 3)
+        turn = np.linalg.qr(generator.normal(size=(3, 3)))[0] if number % 2 else np.eye(3)
+        fields["srow"][:, :3] = turn * fields["pixdim"][1:4]
+        fields["srow"][:, 3] = fields["qoffset"] = generator.uniform(-300, 300, 3).round(2)
+        image = load(tmp_path / "x", packed(fields, voxels(4)))
+        assert nifti.agrees(image, nifti.encode(image, edited=False), edited=False)

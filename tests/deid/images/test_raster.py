@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, PngImagePlugin
 
-from deid.images import raster, raster_icc, raster_lzw
+from deid import icc
+from deid.images import raster, raster_lzw
 from deid.images.dicom_jpeg import segments
 from deid.images.record import Image
 from deid.reasons import Withheld
@@ -318,7 +319,7 @@ def test_a_colour_profile_survives_only_as_the_standard_one(tmp_path: Path, kind
     standard = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = load(tmp_path, saved(COLOUR, kind, icc_profile=standard))
     out = raster.encode(image, edited=False)
-    assert Pillow.open(io.BytesIO(out)).info["icc_profile"] == raster_icc.srgb()
+    assert Pillow.open(io.BytesIO(out)).info["icc_profile"] == icc.srgb()
     assert raster.agrees(image, out, edited=False)
     other = load(tmp_path, saved(COLOUR, kind, icc_profile=named_profile()))
     out = raster.encode(other, edited=False)
@@ -330,9 +331,9 @@ def test_an_srgb_profile_with_a_text_in_it_is_replaced(tmp_path: Path) -> None:
     poisoned = standard.replace("sRGB".encode("utf-16-be"), "ABCD".encode("utf-16-be"))
     poisoned += CANARY
     assert poisoned != standard
-    kept = raster_icc.standard(poisoned)
-    assert kept == raster_icc.srgb()
-    assert raster_icc.standard(b"rubbish" * 40) is None
+    kept = icc.standard(poisoned)
+    assert kept == icc.srgb()
+    assert icc.standard(b"rubbish" * 40) is None
 
 
 @pytest.mark.parametrize(

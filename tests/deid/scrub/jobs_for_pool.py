@@ -86,3 +86,9 @@ def deadly_setup(_: bytes) -> None:
 def wrong_setup(_: bytes) -> None:
     """A set-up that raises."""
     raise ImportError("a library is missing")
+
+
+def complains(line: bytes, _: None) -> Generator[Any, Any, int]:
+    """Write to stderr past Python, as native libraries do."""
+    yield ("double", b"")
+    return os.write(2, line)

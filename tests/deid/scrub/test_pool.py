@@ -52,6 +52,14 @@ def test_a_worker_that_dies_takes_only_the_guilty_job_with_it() -> None:
     assert len(ends) == 14
 
 
+def test_what_a_native_library_says_in_a_worker_is_not_heard(capfd) -> None:
+    line = b"opj: MUELLER^ANNA\n"
+    (end,) = run([Job(0, "jobs_for_pool:complains", (line,))])
+    assert isinstance(end, Done)
+    assert end.value == len(line)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_worker_killed_from_outside_condemns_no_job(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     (end,) = run([Job(0, "jobs_for_pool:dies_once", (str(mark),))])

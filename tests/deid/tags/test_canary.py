@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from pydicom.datadict import DicomDictionary, dictionary_has_tag, dictionary_VR,
 
 from deid.reasons import Withheld
 from deid.tags import PixelFacts, Pseudonyms, clean
+from deid.tags.rules import Act, Rule
 from deid.tags.tables import basic_profile, technical
+from deid.tags.values import kept
 
 sys.path.insert(0, str(Path(__file__).parent))
 from canaries import PATTERN, Planter, at, new_file, reread, vr_of, written
@@ -299,6 +302,46 @@ def test_numbers_that_spell_a_text_go(keyword: str, implicit: bool) -> None:
         data = written(dataset)
     assert text in data
     assert b"CANARY" not in cleaned(data)
+
+
+@pytest.mark.parametrize(
+    ("vr", "code", "words"),
+    [
+        ("FD", "d", b"MUELLER^"),
+        ("FD", "d", b"@REDIENH"),
+        ("FL", "2f", b"ANNABELL"),
+        ("UL", "I", b"ANKE"),
+        ("SL", "i", b"1963"),
+        ("US", "3H", b"SMITHJ"),
+        ("US", "4H", b"\0\1HEIDER"),
+        ("UL", "2I", b"\0ANKE\0\0\0"),
+    ],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_short_number_that_spells_a_word_goes(
+    vr: str, code: str, words: bytes, order: str
+) -> None:
+    assert stays(vr, list(struct.unpack(order + code, words))) is None
+
+
+def stays(vr: str, values: list[float]) -> DataElement | None:
+    rule = Rule("", (vr,), Act.KEEP, Act.GONE, 0, 99, 0, frozenset(), False)
+    return kept(DataElement(0x00081163, vr, values), rule, lambda _: (0, 0))
+
+
+#: Measures that real headers have, and repeating fractions whose bytes can be printed.
+MEASURES = {
+    "FD": [[8.7], [12.3], [0.7, 0.35, 2.8], [500.0], [1 / 3], [-161.00390625, 8.2, 33.4]],
+    "FL": [[0.7, 0.7], [8.7, 12.3, 14.1], [1024.0], [1e-4]],
+    "UL": [[0], [65536], [20240101], [1, 2, 3]],
+    "US": [[0x4141, 0x4141, 0x4141], [256, 0, 16], [12336]],
+}
+
+
+@pytest.mark.parametrize("vr", MEASURES)
+def test_a_measure_stays(vr: str) -> None:
+    for values in MEASURES[vr]:
+        assert stays(vr, values) is not None
 
 
 def test_numbers_that_spell_nothing_stay() -> None:
