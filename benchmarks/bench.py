@@ -158,11 +158,14 @@ def forwards(folder: Path, modality: str | None) -> float:
         if (modality or header.modality, header.region) not in models.card.pairs:
             continue
         views = images.view(images.read(path, header))
-        few = squares(views[:8], models.card.encoder)
         medical = squares(views[:8], models.card.medical)
         every = squares(views, models.card.remover)
         code = np.zeros(models.card.code, np.float32)
-        described = [("identity", few), ("medical", medical)]
+        described: list[Any] = [
+            ("identity", (one.name, squares(views[:8], one.size)))
+            for one in models.card.attackers[modality or header.modality]
+        ]
+        described.append(("medical", medical))
         began = time.perf_counter()
         models.ask([*described, *described, ("remove", (every, code, models.card.strength))])
         seconds += time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""``python -m deid.risk WEIGHTS DATA OUTPUT``: make the cohorts of an encoder and check them."""
+"""``python -m deid.risk WEIGHTS... DATA OUTPUT``: make the cohorts of encoders and check them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,40 @@ import sys
 from pathlib import Path
 
 from deid.risk.build import SOURCES, build_cohort
-from deid.risk.calibration import calibrate
+from deid.risk.calibration import Calibration, calibrate, of_the_largest
 from mami_core.data import open_dataset
 from mami_core.evaluation.embed import embedder
 
 
-def main(weights: str, data: str, output: str) -> None:
-    """Write ``cohort_MODALITY.safetensors`` into `output` and print the calibration on `val`."""
+def main(*arguments: str) -> None:
+    """Write ``cohort_MODALITY_WEIGHTS.safetensors`` into OUTPUT; print the calibration on `val`."""
+    *weights, data, output = arguments
     Path(output).mkdir(parents=True, exist_ok=True)
-    encoder = embedder(weights)
     dataset = open_dataset(data)
     for modality, sources in SOURCES.items():
-        cohort = build_cohort(encoder, dataset, modality)
-        cohort.save(Path(output) / f"cohort_{modality}.safetensors")
         val = dataset.select(lambda r, s=sources: r.source in s and r.split == "val")  # type: ignore[misc]
-        found = calibrate(cohort, encoder.embed(val.squares(encoder.size)), val.records)
-        print(
-            f"{modality}: {len(cohort.people)} people, {cohort.patients} patients with a second "
-            f"image {cohort.kinds}; at {found.gallery} people mean risk {found.mean:.3f}, rank-1 "
-            f"{found.measured.value:.3f} ({found.measured.low:.3f}-{found.measured.high:.3f}): "
-            f"{'holds' if found.holds else 'does not hold'}"
-        )
+        every = []
+        for one in weights:
+            encoder, name = embedder(one), Path(one).stem
+            cohort = build_cohort(encoder, dataset, modality)
+            cohort.save(path := Path(output) / f"cohort_{modality}_{name}.safetensors")
+            embedded = encoder.embed(val.squares(encoder.size))
+            # As it is read again, a byte a number.
+            every.append(calibrate(cohort.load(path), embedded, val.records))
+            print(
+                f"{modality}, {name}: {len(cohort.people)} people, {cohort.patients} patients with "
+                f"a second image {cohort.kinds}; {_words(every[-1])}",
+                flush=True,
+            )
+        print(f"{modality}, the largest risk: {_words(of_the_largest(every))}", flush=True)
+
+
+def _words(found: Calibration) -> str:
+    return (
+        f"at {found.gallery} people mean risk {found.mean:.3f}, rank-1 "
+        f"{found.measured.value:.3f} ({found.measured.low:.3f}-{found.measured.high:.3f}): "
+        f"{'holds' if found.holds else 'does not hold'}"
+    )
 
 
 if __name__ == "__main__":

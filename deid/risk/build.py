@@ -61,13 +61,18 @@ def build_cohort(
         raise ValueError(f"the data set has no people for the cohort of '{modality}'")
     pictures = part.squares(encoder.size)
     embedded = directions(encoder.embed(pictures))
-    owner = [(index, image) for index, person in enumerate(people) for image in person.all_images]
+    known_by = [
+        (index, image, image in person.images)
+        for index, person in enumerate(people)
+        for image in person.all_images
+    ]
+    owner, image, shown = (np.array(column) for column in zip(*known_by, strict=True))
     nothing = np.empty(0)
     cohort = Cohort(
         modality=modality,
-        people=directions(np.stack([embedded[person.images].mean(axis=0) for person in people])),
-        images=embedded[[image for _, image in owner]],
-        owner=np.array([index for index, _ in owner], dtype=np.int32),
+        images=embedded[image],
+        owner=owner.astype(np.int32),
+        shown=shown,
         empty=directions(encoder.embed(empty_pictures(encoder.size))),
         kept=nothing,
         own_place=nothing,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.risk.cohort import Cohort
-from deid.risk.residual import Risk, residual_risk
+from deid.risk.residual import Risk, largest, residual_risk
 from mami_core.data import Record
 from mami_core.evaluation import Estimate, found_within, gallery, patient_mean
 
@@ -23,8 +23,6 @@ class Calibration:
     ----------
     risks
         One an image, in the order of the records.
-    mean
-        Of all risks; NaN where one is unknown.
     measured
         Rank-1 of the images with a mate, per patient, with its interval.
     gallery
@@ -32,9 +30,14 @@ class Calibration:
     """
 
     risks: list[Risk]
-    mean: float
     measured: Estimate
     gallery: int
+
+    @property
+    def mean(self) -> float:
+        """Of all risks; NaN where one is unknown."""
+        values = [float("nan") if risk.value is None else risk.value for risk in self.risks]
+        return float(np.mean(values))
 
     @property
     def holds(self) -> bool:
@@ -71,5 +74,11 @@ def calibrate(
             gallery_size=found.size,
         )
         risks.append(risk)
-    values = [float("nan") if risk.value is None else risk.value for risk in risks]
-    return Calibration(risks, float(np.mean(values)), measured, found.size)
+    return Calibration(risks, measured, found.size)
+
+
+def of_the_largest(every: Sequence[Calibration]) -> Calibration:
+    """What a report says, of each image the largest risk, against the attacker that finds most."""
+    risks = [largest(each) for each in zip(*(one.risks for one in every), strict=True)]
+    best = max(every, key=lambda one: one.measured.value)
+    return Calibration(risks, best.measured, best.gallery)

@@ -51,7 +51,7 @@ class Figures:
 def measure(
     decided: Look,
     protected: Original,
-    others: NDArray[np.float32] | None,
+    others: dict[str, NDArray[np.float32]],
     before: NDArray[np.float32],
     after: NDArray[np.float32],
     *,
@@ -68,7 +68,8 @@ def measure(
     protected
         What the models say of the edited image.
     others
-        ``(images, D)`` embeddings of the person's other images; None where there are none.
+        By attacker, ``(images, D)`` embeddings of the person's other images; empty where there are
+        none.
     named
         Whether it is known whose they are. If not they may be other people's, and searching for
         those would find chance: the risk without them is asked for too, and the larger one holds.
@@ -77,15 +78,19 @@ def measure(
     """
     original, modality = decided.original, decided.modality or ""
     assert original is not None
-    cohort = terms.card.cohorts.get(modality)
     risks = [
         largest(
             residual_risk(
-                query, original.identity, cohort, others=mates, gallery_size=terms.gallery_size
+                queries[attacker.name],
+                original.identity[attacker.name],
+                attacker.cohort,
+                others=mates,
+                gallery_size=terms.gallery_size,
             )
-            for mates in ([others] if named else [others, None])
+            for attacker in terms.card.attackers.get(modality, ())
+            for mates in [others.get(attacker.name), *([] if named else [None])]
         )
-        for query in (original.identity, protected.identity)
+        for queries in (original.identity, protected.identity)
     ]
     speaking = list(terms.card.findings[modality])
     return Figures(

@@ -113,7 +113,7 @@ def _decide(stack: Image, terms: Terms) -> Generator[Question, Any, Look]:
     if (modality, region) in terms.card.pairs:
         if views is None or modality != header.modality:
             views = images.view(replace(stack, header=replace(header, modality=modality)))[chosen]
-        original = yield from describe(views, terms)
+        original = yield from describe(views, modality, terms)
     return Look(0, modality=modality, region=region, original=original)
 
 
@@ -184,8 +184,13 @@ def squares(views: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.stack([square(frame, size) for frame in views])
 
 
-def describe(views: NDArray[np.float32], terms: Terms) -> Generator[Question, Any, Original]:
+def describe(
+    views: NDArray[np.float32], modality: str, terms: Terms
+) -> Generator[Question, Any, Original]:
     """Identity and medical features of the frames given."""
-    identity = yield ("identity", squares(views, terms.card.encoder))
+    identity = {}
+    for attacker in terms.card.attackers.get(modality, ()):
+        asked = (attacker.name, squares(views, attacker.size))
+        identity[attacker.name] = yield ("identity", asked)
     keys, findings = yield ("medical", squares(views, terms.card.medical))
     return Original(identity, keys, findings)

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from deid.risk import Cohort
 from deid.scrub.options import CannotStart, Options
 from deid.scrub.pool import Question
-from deid.scrub.terms import Card
+from deid.scrub.terms import Attacker, Card
 
 if TYPE_CHECKING:
     import torch
 
 ENCODER, MEDICAL, REMOVER = "mami_tiny", "mfm_tiny", "remover"
+
+#: Whom the risk is measured with; the largest figure holds (DESIGN, section 5).
+ATTACKERS = (ENCODER, "whiten")
 
 
 class Models:
@@ -34,15 +37,18 @@ class Models:
         from mami_core.weights import WeightsError, bundled, checked, facts_of, locate
 
         try:
-            self.hashes = {name: checked(locate(name)) for name in (ENCODER, MEDICAL, REMOVER)}
+            used = dict.fromkeys((*ATTACKERS, MEDICAL, REMOVER))
+            self.hashes = {name: checked(locate(name)) for name in used}
             encoder, medical, remover = (facts_of(name) for name in (ENCODER, MEDICAL, REMOVER))
-            cohorts = {}
+            attackers: dict[str, tuple[Attacker, ...]] = {}
             for path in sorted(bundled().glob("cohort_*.safetensors")):
                 self.hashes[path.stem] = checked(path)
                 cohort = Cohort.load(path)
-                # Scores of another encoder mean something else: such a cohort would mislead.
-                if cohort.encoder == self.hashes[ENCODER]:
-                    cohorts[cohort.modality] = cohort
+                for name in ATTACKERS:
+                    # Scores of another encoder mean something else: such a cohort would mislead.
+                    if cohort.encoder == self.hashes[name]:
+                        one = Attacker(name, facts_of(name)["image"], cohort)
+                        attackers[cohort.modality] = (*attackers.get(cohort.modality, ()), one)
         except WeightsError as error:
             raise CannotStart(str(error)) from error
         self.warnings: list[str] = []
@@ -62,7 +68,7 @@ class Models:
                 for modality in medical["zero"]
             },
             utility_zero=medical["zero"],
-            cohorts=cohorts,
+            attackers=attackers,
         )
         self._rules: dict[str, list[dict[str, Any]]] = encoder["pictures"]
         self._device_name = options.device
@@ -77,9 +83,10 @@ class Models:
 
     # -- the questions ---------------------------------------------------------------------------
 
-    def _identity(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _identity(self, asked: tuple[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """``(frames, 3, S, S)`` to one normalised vector: a scan is the mean over its slices."""
-        (vectors,) = self._forward(ENCODER, lambda model, x: (model(x).identity,), squares)
+        attacker, squares = asked
+        (vectors,) = self._forward(attacker, lambda model, x: (model(x).identity,), squares)
         mean = vectors.mean(axis=0)
         return mean / max(float(np.linalg.norm(mean)), 1e-12)
 

@@ -66,15 +66,15 @@ def withheld_row(reason: str, detail: str) -> dict[str, Any]:
 
 
 def release(
-    item: Item, decided: Look, others: NDArray[np.float32] | None, terms: Terms
+    item: Item, decided: Look, others: dict[str, NDArray[np.float32]], terms: Terms
 ) -> Generator[Question, Any, Released]:
     """Edit, clean, write under a temporary name, read back.
 
     Parameters
     ----------
     others
-        ``(images, D)`` identity embeddings of other images of the person; None where there are
-        none.
+        By attacker, ``(images, D)`` embeddings of other images of the person; empty where there
+        are none.
     """
     try:
         row, image, cleaned, edited = yield from _prepare(item, decided, others, terms)
@@ -92,7 +92,7 @@ def release(
 
 
 def _prepare(
-    item: Item, decided: Look, others: NDArray[np.float32] | None, terms: Terms
+    item: Item, decided: Look, others: dict[str, NDArray[np.float32]], terms: Terms
 ) -> Generator[Question, Any, tuple[dict[str, Any], Image, Cleaned | None, bool]]:
     try:
         original = images.read(item.path, item.header, decode=not terms.metadata_only)
@@ -162,7 +162,7 @@ def _anonymise(
     original: Image,
     image: Image,
     decided: Look,
-    others: NDArray[np.float32] | None,
+    others: dict[str, NDArray[np.float32]],
     terms: Terms,
     item: Item,
 ) -> Generator[Question, Any, tuple[Image, Figures]]:
@@ -179,7 +179,7 @@ def _anonymise(
             residuals = yield ("remove", asked)
             result = replace(image, pixels=_edited(image, views, residuals))
         after = images.view(result) if result is not original else before
-        protected = yield from describe(after[spread(len(after))], terms)
+        protected = yield from describe(after[spread(len(after))], decided.modality or "", terms)
         figures = measure(
             decided,
             protected,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import deid
 from deid import images
@@ -458,15 +459,15 @@ class _Run:
         return ("verify_failed", f"internal error ({end.kind}); see errors.log")
 
 
-def _others(item: Item, look: Look, pending: _Pending) -> Any:
-    """Identity embeddings of the person's other images of this modality and region.
+def _others(item: Item, look: Look, pending: _Pending) -> dict[str, NDArray[np.float32]]:
+    """By attacker, embeddings of the person's other images of this modality and region.
 
     Images of the same study are left out where studies are known: another visit is meant.
     """
     if look.original is None:
-        return None
+        return {}
     study = item.header.study
-    vectors = [
+    seen = [
         other.original.identity
         for unit in pending.patient.units
         for twin in unit
@@ -474,4 +475,4 @@ def _others(item: Item, look: Look, pending: _Pending) -> Any:
         if (other := pending.looks.get(twin.n)) is not None and other.original is not None
         if (other.modality, other.region) == (look.modality, look.region)
     ]
-    return np.stack(vectors) if vectors else None
+    return {name: np.stack([one[name] for one in seen]) for name in look.original.identity if seen}

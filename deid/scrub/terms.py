@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Attacker:
+    """An identity encoder that the risk is measured with.
+
+    Attributes
+    ----------
+    name
+        Of its weights.
+    size
+        Side of its square input.
+    cohort
+        The people that it searches.
+    """
+
+    name: str
+    size: int
+    cohort: Cohort
+
+
+@dataclass(frozen=True)
 class Card:
     """What the bundled weights say of themselves, as far as a worker needs it.
 
@@ -31,13 +50,13 @@ class Card:
     strength
         The default strength.
     encoder, medical, remover
-        Side of each network's square input.
+        Side of each network's square input; the encoder is that which tells what a picture is.
     findings
         Which of the medical encoder's outputs speak about a modality.
     utility_zero
         Mean cosine of key features over pairs of different patients, by modality.
-    cohorts
-        Impostor distributions by modality.
+    attackers
+        By modality, the attackers of whose figures the risk is the largest.
     """
 
     pairs: frozenset[tuple[str, str]]
@@ -48,7 +67,7 @@ class Card:
     remover: int
     findings: dict[str, tuple[int, ...]] = field(default_factory=dict)
     utility_zero: dict[str, float] = field(default_factory=dict)
-    cohorts: dict[str, Cohort] = field(default_factory=dict)
+    attackers: dict[str, tuple[Attacker, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,14 +126,14 @@ class Original:
     Attributes
     ----------
     identity
-        ``(D,)``, normalised.
+        By attacker, ``(D,)``, normalised.
     keys
         Key features of the medical encoder, ``(frames, N, D)``.
     findings
         Calibrated probabilities, ``(frames, K)``.
     """
 
-    identity: NDArray[np.float32]
+    identity: dict[str, NDArray[np.float32]]
     keys: NDArray[np.float32]
     findings: NDArray[np.float32]
 

@@ -80,6 +80,12 @@ def embedded(val: Dataset) -> np.ndarray:
     return _embed(val.squares(SIDE))
 
 
+def _searched(cohort: Cohort, people: np.ndarray) -> Cohort:
+    """The cohort with these people, an image each."""
+    owner = np.arange(len(people), dtype=np.int32)
+    return replace(cohort, images=people, owner=owner, shown=owner >= 0)
+
+
 def test_the_cohort_has_the_proportions_of_val_and_nobody_that_training_saw(
     world: Dataset, cohort: Cohort
 ) -> None:
@@ -128,12 +134,7 @@ def test_risk_by_the_model_is_on_average_risk_by_one_other_visit(
         visit = residual_risk(image, image, cohort, others=one, gallery_size=100)
         # The person's own mean must not stand among the impostors here either.
         strangers = cohort.impostors(_unit(embedded[[index, *others]]))
-        alone = replace(
-            cohort,
-            people=cohort.people[strangers],
-            images=cohort.people[strangers],
-            owner=np.arange(len(strangers), dtype=np.int32),
-        )
+        alone = _searched(cohort, cohort.people[strangers])
         model = residual_risk(image, image, alone, gallery_size=100)
         assert model.basis == "model"
         measured.append(visit.value)
@@ -151,12 +152,7 @@ def test_a_larger_gallery_is_extrapolated_and_agrees_with_counting(
     means = []
     for _ in range(4):
         few = generator.permutation(len(cohort.people))[:60]
-        small = replace(
-            cohort,
-            people=cohort.people[few],
-            images=cohort.people[few],
-            owner=np.arange(60, dtype=np.int32),
-        )
+        small = _searched(cohort, cohort.people[few])
         values = []
         for index in searched.query:
             record = val.records[index]
@@ -215,8 +211,7 @@ def test_without_a_cohort_or_with_few_patients_nothing_is_claimed(cohort: Cohort
         found = residual_risk(image, image, weak, others=image[None])
         assert found == Risk(None, "unknown", 1000)
         assert str(found) == "unknown"
-    few = replace(cohort, people=cohort.people[:20], images=cohort.people[:20])
-    few = replace(few, owner=np.arange(20, dtype=np.int32))
+    few = _searched(cohort, cohort.people[:20])
     assert residual_risk(image, image, few).value is None
 
 
@@ -252,15 +247,12 @@ def test_the_more_of_somebody_else_is_mixed_in_the_lower_the_risk(
 
 
 def test_a_tie_with_impostors_is_shared(cohort: Cohort) -> None:
-    flat = np.ones((40, 4))
-    even = replace(
-        cohort,
-        people=_unit(flat),
-        images=np.zeros((40, 4)),
-        owner=np.arange(40, dtype=np.int32),
-        empty=-_unit(flat[:1]),
-    )
-    found = residual_risk(flat[0], flat[0], even, others=flat[:2], gallery_size=41)
+    # Everybody is as near to the query as its mate, and nobody is the same as another.
+    query, *alike = np.eye(42)
+    near = 0.6 * query + 0.8 * np.array(alike)
+    even = _searched(cohort, near[:40])
+    even = replace(even, empty=-query[None])
+    found = residual_risk(query, query, even, others=near[40:], gallery_size=41)
     assert found.value == pytest.approx(1 / 41)
 
 
@@ -345,6 +337,7 @@ def test_two_names_for_one_picture_do_not_hide_a_person_from_himself(cohort: Coh
         cohort,
         images=np.vstack([cohort.images, cohort.images[:1]]),
         owner=np.append(cohort.owner, np.int32(cohort.owner.max())),
+        shown=np.append(cohort.shown, True),
     )
     assert twice.reach < 1
     assert cohort.owner[0] not in twice.impostors(cohort.images[:1])

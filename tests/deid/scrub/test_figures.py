@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from deid.risk import Cohort
+from deid.scrub.figures import Figures, measure
 from deid.scrub.outcome import Result
 from deid.scrub.run import scrub
+from deid.scrub.terms import Attacker, Card, Look, Original
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,53 @@ def test_people_whom_nothing_names_do_not_hide_behind_one_another(
         ).rows[0]
         assert float(row["risk"]) >= float(alone["risk"])  # type: ignore[arg-type]
     assert max(float(row["risk"]) for row in together) > 0.01  # type: ignore[arg-type]
+
+
+def test_the_risk_is_that_of_the_attacker_who_finds_most() -> None:
+    """`seeing` knows the other visit, `blind` is led astray by the edit."""
+    generator = np.random.default_rng(0)
+    people = generator.normal(size=(60, 8))
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    owner, rows = np.arange(60, dtype=np.int32), np.linspace(0.0, 1.0, 30)
+    cohort = Cohort("xray", people, owner, owner >= 0, people[:1], rows, rows, rows, rows + 1, 40)
+    original, protected = generator.normal(size=(2, 8)).astype(np.float32)
+    original, protected = (one / np.linalg.norm(one) for one in (original, protected))
+    frames, keys = np.zeros((1, 8, 8), np.float32), np.ones((1, 2, 3), np.float32)
+
+    def figures(*names: str) -> Figures:
+        card = Card(
+            pairs=frozenset({("xray", "chest")}),
+            code=1,
+            strength=1.0,
+            encoder=8,
+            medical=8,
+            remover=8,
+            findings={"xray": (0,)},
+            utility_zero={"xray": 0.0},
+            attackers={"xray": tuple(Attacker(name, 8, cohort) for name in names)},
+        )
+        held = {
+            "seeing": (original, original, original[None]),
+            "blind": (original, protected, original[None]),
+        }
+        before, after, mates = ({name: held[name][i] for name in names} for i in range(3))
+        return measure(
+            Look(1, modality="xray", original=Original(before, keys, keys[0])),
+            Original(after, keys, keys[0]),
+            mates,
+            frames,
+            frames,
+            named=True,
+            strength=1.0,
+            terms=SimpleNamespace(card=card, gallery_size=50),  # type: ignore[arg-type]
+        )
+
+    seeing, blind, both = figures("seeing"), figures("blind"), figures("seeing", "blind")
+    assert blind.risk is not None
+    assert seeing.risk is not None
+    assert blind.risk < seeing.risk
+    assert both.risk == figures("blind", "seeing").risk == seeing.risk
+    assert figures().risk is None
 
 
 def test_what_is_none_of_ours_is_not_guessed(tmp_path: Path) -> None:
