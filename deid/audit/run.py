@@ -87,7 +87,8 @@ def audit(
     told
         Is called with what is being done, and how much of it.
     keep
-        Private folder for what attackers saw, so that the next audit need not look again.
+        Private folder for what attackers saw and what they learnt by gradient, so that the next
+        audit need not do it again.
     name_exposed
         Is given the patients whom each linkage finds most, by name; no record holds these.
 
@@ -144,12 +145,14 @@ def audit(
             _of(release.protected, name) if release is not None else None,
         )
         telling = partial(told, f"looking at {name}")
-        sources[name], bench = _audited(source, ready, missing, options, telling, name_exposed)
+        sources[name], bench = _audited(
+            source, ready, missing, options, telling, keep, name_exposed
+        )
         if best := strongest(sources[name]["linkages"]):
             (linkage,) = source.linkages(best[:1], adaptive=True)
             sources[name]["curve"] = patients_curve(bench, best[1], linkage, seed=options.seed)
         if options.control:
-            sources[name]["power"] = _power(source, ready, sources[name], options, told)
+            sources[name]["power"] = _power(source, ready, sources[name], options, told, keep)
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
@@ -192,6 +195,7 @@ def _audited(
     missing: Mapping[str, str],
     options: Options,
     told: Callable[[int, int], None],
+    keep: Path | None,
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
     bases: Sequence[str] = (FIXED, ADAPTIVE),
 ) -> tuple[dict[str, Any], Bench]:
@@ -219,7 +223,7 @@ def _audited(
         raise AuditError("no image of a source can be decoded; replace the files or drop them")
     plan, copies = _without_doubles(plan, source.data.records, seen[LOOK, ORIGINAL])
     tested = [source.data.records[index] for index in plan.tested]
-    effort = Effort(options.restarts, options.budget, options.seed)
+    effort = Effort(options.restarts, options.budget, options.seed, keep)
     bench = Bench(source.data.records, plan, attackers, seen, own, effort)
     for name in bench.blank():
         absent[name] = "it reads the same of every image"
@@ -300,6 +304,7 @@ def _power(
     audited: Mapping[str, Any],
     options: Options,
     told: Callable[[str, int, int], None],
+    keep: Path | None,
 ) -> dict[str, Any]:
     """The same attackers against planted removers (see `deid.audit.power`).
 
@@ -315,7 +320,7 @@ def _power(
         instead = replace(source, remover=built(entry, parameter, source.data), release=None)
         only = replace(options, linkages=("outer", "inner"), strength=1.0)
         telling = partial(told, f"control '{plant}'")
-        found, _ = _audited(instead, looking, {}, only, telling, bases=(ADAPTIVE,))
+        found, _ = _audited(instead, looking, {}, only, telling, keep, bases=(ADAPTIVE,))
         planted[plant] = found["linkages"]
     of_those = {
         basis: {

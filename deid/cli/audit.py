@@ -75,7 +75,8 @@ def audit(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw."
+            help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw "
+            "and learnt: an audit that was stopped goes on from there."
         ),
     ] = None,
     table: Annotated[
