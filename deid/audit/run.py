@@ -22,7 +22,7 @@ from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.exposure import Exposed
 from deid.audit.figures import FEWEST_PATIENTS
 from deid.audit.kept import keeping
-from deid.audit.linkages import ADAPTIVE, FIXED, LINKAGES, ORIGINAL, UNDO
+from deid.audit.linkages import ADAPTIVE, DEFAULT, FIXED, LINKAGES, ORIGINAL, UNDO
 from deid.audit.linked import linked
 from deid.audit.matching import Effort
 from deid.audit.pairing import Release
@@ -57,6 +57,7 @@ class Options:
     device: str = "auto"
     adaptive: bool = False
     linkages: tuple[str, ...] = ()
+    releases: int = 1
     remover: str | None = None
     strength: float = 1.0
     control: bool = False
@@ -112,18 +113,10 @@ def audit(
         Where it can not be made.
     """
     entries = attackers_named(options.attackers)
-    for name in options.linkages:
-        if name not in LINKAGES:
-            raise AuditError(f"--linkage: no such linkage; there are: {', '.join(LINKAGES)}")
-    turned_back = [name for name in options.linkages if LINKAGES[name].undone]
     if release is not None and options.remover is None and options.adaptive:
         # The one that the run names, at its strength.
         options = replace(options, remover=release.remover, strength=release.strength)
-    if turned_back and not (options.adaptive and options.remover):
-        raise AuditError(
-            f"--linkage {turned_back[0]} is of attackers who learn to turn an edit back; "
-            "give --adaptive and a --remover"
-        )
+    options = replace(options, linkages=_linkages(options, released=release is not None))
     entry, parameter = called(options.remover) if options.remover else (None, 0.0)
     originals = dataset if release is None else release.originals
     if options.control and not (options.adaptive and (entry or release)):
@@ -165,6 +158,40 @@ def audit(
         "sources": sources,
     }
     return record | {"not_tested": not_tested(record)}
+
+
+def _linkages(options: Options, *, released: bool) -> tuple[str, ...]:
+    """The linkages that are asked for; those with several releases also by their number.
+
+    Raises
+    ------
+    AuditError
+        Where one is not known, or lacks what it takes.
+    """
+    for name in options.linkages:
+        if name not in LINKAGES:
+            raise AuditError(f"--linkage: no such linkage; there are: {', '.join(LINKAGES)}")
+    names, several = options.linkages, [name for name, one in LINKAGES.items() if one.several]
+    if not names:
+        names = (*DEFAULT, *(several if options.releases > 1 else ()))
+    if (options.releases > 1) != any(name in several for name in names):
+        raise AuditError(
+            f"--linkage {' or '.join(several)} and --releases 2 or more go together; give both"
+        )
+    if options.releases > 1 and not options.remover:
+        raise AuditError("--releases are made by the audit itself; give a --remover")
+    for name in names:
+        if LINKAGES[name].undone and not (options.adaptive and options.remover):
+            raise AuditError(
+                f"--linkage {name} is of attackers who learn to turn an edit back; "
+                "give --adaptive and a --remover"
+            )
+        if LINKAGES[name].own_key and not (options.adaptive and (options.remover or released)):
+            raise AuditError(
+                f"--linkage {name} is of attackers who learn by what a release made of others; "
+                "give --adaptive and a release"
+            )
+    return names
 
 
 def _shown(entry: RemoverEntry | None, asked: str | None) -> str | None:
@@ -210,7 +237,13 @@ def _audited(
     if ADAPTIVE in bases:
         learners |= {name for name, one in attackers.items() if one.adapts}
     asked = source.linkages(options.linkages, adaptive=ADAPTIVE in bases)
-    forms = source.forms(asked, options.seed, options.strength, adaptive=ADAPTIVE in bases)
+    forms = source.forms(
+        asked,
+        options.seed,
+        options.strength,
+        releases=options.releases,
+        adaptive=ADAPTIVE in bases,
+    )
     learning = {name: one for name, one in attackers.items() if name in learners}
     looking = dict(attackers)
     if any(linkage.undone for linkage in asked):
@@ -239,7 +272,7 @@ def _audited(
                 name_exposed=name_exposed,
             )
             for basis in bases
-            if basis == ADAPTIVE or not linkage.undone
+            if basis == ADAPTIVE or not linkage.learns
         }
         for linkage in asked
     }

@@ -188,6 +188,9 @@ def test_the_last_line_says_what_was_tried_and_by_how_many_attackers_learnt(peop
     assert "more people (these: 12 in demo)" in said
     assert "--linkage inverted" in said
     assert "--linkage pooled" in said
+    assert "whether a person is in the release (--linkage reverse)" in said
+    assert "several releases of one image (--releases)" in said
+    assert "what the release made of others (--linkage own_key)" in said
     said = last_line(run(people(val=32, train=12), linkages=("pooled",), **asked))
     assert "--linkage pooled" not in said
 
@@ -235,7 +238,7 @@ def test_a_fit_by_gradient_that_was_finished_is_not_made_again(
     monkeypatch.setitem(ATTACKERS, "learns", entry)
     asked = {"attackers": ("learns",), "remover": "blur:8", "adaptive": True}
     options = Options(**asked, linkages=("outer",))  # type: ignore[arg-type]
-    data, made = open_dataset(people(val=8, train=12, noise=60.0)), []
+    data, made = open_dataset(people(val=4, train=12, noise=60.0)), []
     best = gradient._best
 
     def stopping(training: Training, *others: Any) -> Any:

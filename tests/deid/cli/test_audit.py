@@ -116,6 +116,7 @@ def test_a_report_never_lies_inside_what_is_shared(
         (["--remover=magic"], "no such remover; there are: "),
         (["--remover=pca"], "made from people of 'train'"),
         (["--control"], "give --adaptive"),
+        (["--releases=2"], "give a --remover"),
         (["--run-dir=nowhere"], "--protected needs --run-dir"),
         (["--remover=nowhere.safetensors"], "weights file does not exist"),
     ],
