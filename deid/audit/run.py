@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +47,10 @@ from mami_core.evaluation.yardsticks import AbsentError
 SCHEMA = 3
 
 
+#: What is being done, how much of it is done, and how much there is.
+Told = Callable[[str, int, int], None]
+
+
 @dataclass(frozen=True)
 class Options:
     """What an audit is asked for; the fields are those of ``deid audit``."""
@@ -71,7 +76,7 @@ def audit(
     release: Release | None = None,
     *,
     left_out: Mapping[str, int] = MappingProxyType({}),
-    told: Callable[[str, int, int], None] = lambda what, done, total: None,
+    told: Told = lambda what, done, total: None,
     keep: Path | None = None,
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
 ) -> dict[str, Any]:
@@ -137,15 +142,13 @@ def audit(
             built(entry, parameter, data) if entry is not None else None,
             _of(release.protected, name) if release is not None else None,
         )
-        telling = partial(told, f"looking at {name}")
-        sources[name], bench = _audited(
-            source, ready, missing, options, telling, keep, name_exposed
-        )
+        about = _about(told, name)
+        sources[name], bench = _audited(source, ready, missing, options, about, keep, name_exposed)
         if best := strongest(sources[name]["linkages"]):
             (linkage,) = source.linkages(best[:1], adaptive=True)
             sources[name]["curve"] = patients_curve(bench, best[1], linkage, seed=options.seed)
         if options.control:
-            sources[name]["power"] = _power(source, ready, sources[name], options, told, keep)
+            sources[name]["power"] = _power(source, ready, sources[name], options, about, keep)
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
@@ -194,6 +197,11 @@ def _linkages(options: Options, *, released: bool) -> tuple[str, ...]:
     return names
 
 
+def _about(told: Told, name: str) -> Told:
+    """Tells what is being done of what it is done with."""
+    return lambda doing, done, total: told(f"{doing} {name}", done, total)
+
+
 def _shown(entry: RemoverEntry | None, asked: str | None) -> str | None:
     """The remover as it was called; of a weights file no path."""
     return asked if entry is None or entry.name in REMOVERS else entry.name
@@ -221,7 +229,7 @@ def _audited(
     attackers: Mapping[str, Attacker],
     missing: Mapping[str, str],
     options: Options,
-    told: Callable[[int, int], None],
+    told: Told,
     keep: Path | None,
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
     bases: Sequence[str] = (FIXED, ADAPTIVE),
@@ -249,7 +257,9 @@ def _audited(
     if any(linkage.undone for linkage in asked):
         rows = Attacker(rows_of, SIDE)
         looking, learning = ({UNDO: rows, **those} for those in (looking, learning))
-    seen, own, lost = source.seen({LOOK: thumbnails(), **looking}, learning, forms, told)
+    seen, own, lost = source.seen(
+        {LOOK: thumbnails(), **looking}, learning, forms, partial(told, "looking at")
+    )
     undecodable = Counter(lost[row] for row in plan.tested if row in lost)
     plan = plan.readable(lost)
     if not len(plan.tested):
@@ -258,24 +268,25 @@ def _audited(
     tested = [source.data.records[index] for index in plan.tested]
     effort = Effort(options.restarts, options.budget, options.seed, keep)
     bench = Bench(source.data.records, plan, attackers, seen, own, effort)
-    for name in bench.blank():
-        absent[name] = "it reads the same of every image"
+    absent |= dict.fromkeys(bench.blank(), "it reads the same of every image")
     bench.attackers = {name: one for name, one in attackers.items() if name not in absent}
-    linkages = {
-        linkage.name: {
-            basis: linked(
-                bench,
-                linkage,
-                basis,
-                gallery_size=options.gallery_size,
-                seed=options.seed,
-                name_exposed=name_exposed,
-            )
-            for basis in bases
-            if basis == ADAPTIVE or not linkage.learns
-        }
-        for linkage in asked
-    }
+    linkages: dict[str, dict[str, Any]] = {linkage.name: {} for linkage in asked}
+    rounds = [
+        (linkage, basis)
+        for linkage, basis in product(asked, bases)
+        if basis == ADAPTIVE or not linkage.learns
+    ]
+    for number, (linkage, basis) in enumerate(rounds):
+        told("searching", number, len(rounds))
+        linkages[linkage.name][basis] = linked(
+            bench,
+            linkage,
+            basis,
+            gallery_size=options.gallery_size,
+            seed=options.seed,
+            name_exposed=name_exposed,
+        )
+    told("searching", len(rounds), len(rounds))
     patients = mated(tested)
     said = {
         "kind": "|".join(sorted({record.kind for record in tested})),
@@ -336,7 +347,7 @@ def _power(
     attackers: Mapping[str, Attacker],
     audited: Mapping[str, Any],
     options: Options,
-    told: Callable[[str, int, int], None],
+    told: Told,
     keep: Path | None,
 ) -> dict[str, Any]:
     """The same attackers against planted removers (see `deid.audit.power`).
@@ -352,8 +363,8 @@ def _power(
         entry, parameter = called(plant)
         instead = replace(source, remover=built(entry, parameter, source.data), release=None)
         only = replace(options, linkages=("outer", "inner"), strength=1.0)
-        telling = partial(told, f"control '{plant}'")
-        found, _ = _audited(instead, looking, {}, only, telling, keep, bases=(ADAPTIVE,))
+        behind = _about(told, f"planted '{plant}' of")
+        found, _ = _audited(instead, looking, {}, only, behind, keep, bases=(ADAPTIVE,))
         planted[plant] = found["linkages"]
     of_those = {
         basis: {

@@ -250,6 +250,10 @@ def test_a_fit_by_gradient_that_was_finished_is_not_made_again(
     monkeypatch.setattr(gradient, "_best", stopping)
     with pytest.raises(KeyboardInterrupt):
         audit(data, options, keep=tmp_path)
-    again = audit(data, options, keep=tmp_path)
+    said: list[tuple[str, int, int]] = []
+    again = audit(data, options, keep=tmp_path, told=lambda *one: said.append(one))
+    assert [one for one in said if one[0] == "searching demo"] == [
+        ("searching demo", done, 2) for done in range(3)
+    ]
     assert made == [("original", "original"), *[("protected", "original")] * 2]
     assert again == audit(data, options)
