@@ -44,7 +44,8 @@ from mami_core.evaluation.yardsticks import AbsentError
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
 #: 3: ``by_images`` of each attacker and ``reliable`` of its AUC, ``modality`` of a source.
-SCHEMA = 3
+#: 4: ``releases`` of the options, whose ``linkages`` are named where they are the usual ones too.
+SCHEMA = 4
 
 
 #: What is being done, how much of it is done, and how much there is.
