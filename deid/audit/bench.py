@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deid.audit.attackers.registry import Attacker
 from deid.audit.figures import Scores, score
-from deid.audit.linkages import ORIGINAL, PROTECTED, SECOND, UNDO, Linkage
+from deid.audit.linkages import AGAIN, ORIGINAL, PROTECTED, UNDO, Linkage
 from deid.audit.matching import Effort, Matcher, Training, closed_form
 from deid.audit.trials import Plan, Trial
 from deid.audit.undoing import Memory, undoing
@@ -154,7 +154,8 @@ class Bench:
     ) -> list[NDArray[np.float64]]:
         """A form of the attacker's own images; against originals, every draw that it has made."""
         forms = [form]
-        if form == PROTECTED and ORIGINAL in roles and (name, SECOND) in self.own:
-            forms.append(SECOND)
+        again = AGAIN.get(form)
+        if again and ORIGINAL in roles and (name, again) in self.own:
+            forms.append(again)
         learnt = (self.own[name, one][rows] for one in forms)
         return [self.attackers[name].seen(one, learnt=True).astype(np.float64) for one in learnt]

@@ -22,6 +22,7 @@ from deid.audit.words import (
     first_sentence,
     headline,
     inferences,
+    knowledge,
     last_line,
     left_out_in_words,
     pooled_in_words,
@@ -75,6 +76,9 @@ def show(record: Mapping[str, Any], *, paper: bool = False) -> None:
             console.print(_table(name, source))
         for line in _notes(name, source):
             console.print(line, markup=False)
+        for linkage in source["linkages"]:
+            if known := knowledge(record, linkage):
+                console.print(f"{name}: {known}.", markup=False)
     if unreliable(record) and not paper:
         console.print(f"{UNRELIABLE}.", markup=False)
     console.print(last_line(record), markup=False)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deid.audit.figures import Scores, by_patient, found_first, score
+from deid.audit.finished import Finished, finished
 from deid.audit.linkages import ORIGINAL, Linkage
 from deid.audit.matching import (
     Map,
@@ -54,7 +55,7 @@ class Head(Protocol):
     """What is learnt on top of the closed form."""
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """What an optimiser moves."""
+        """What an optimiser moves; all that it learns is in them."""
         ...
 
     def loss(self, query: Tensor, gallery: Tensor, same: Tensor) -> Tensor:
@@ -133,6 +134,12 @@ def learnt(training: Training, recipe: Recipe) -> Matcher:
     is not less by more than chance), ``restarts`` (as many as were
     made), ``steps`` of the best, and whether the budget ``cut`` it short.
     """
+    found = finished(training, recipe, partial(_learnt, training, recipe))
+    return closed_form(training) if found is None else _matcher(training, recipe, found)
+
+
+def _learnt(training: Training, recipe: Recipe) -> Finished | None:
+    """None where the attacker's patients are too few to leave any out."""
     ends = time.monotonic() + 60.0 * training.effort.minutes
     whole = weights(training)
     parts = training.parts
@@ -141,7 +148,7 @@ def learnt(training: Training, recipe: Recipe) -> Matcher:
     measure = partial(_measured, training, forms.without())
     bar = measure(dict.fromkeys(names)) if len(names) > FEWEST_PARTS else {}
     if len(bar) < FEWEST_PATIENTS:
-        return closed_form(training)
+        return None
     best, told = _best(
         training, recipe, {part: forms.without(part) for part in names}, measure, ends
     )
@@ -157,14 +164,25 @@ def learnt(training: Training, recipe: Recipe) -> Matcher:
     }
     start = _canonical(whole, training.roles)
     if recipe.falls_back and gain.mean() <= chance:
-        return Matcher(linear(start.query), linear(start.gallery), said | {"kept": CLOSED_FORM})
+        return Finished(start.query, start.gallery, (), said | {"kept": CLOSED_FORM})
     fitting = _Fitting(recipe, training, forms.without(), best.restart, len(names))
     fitting.go_on(best.stop * recipe.every)
-    return Matcher(
-        fitting.mapped(start.query, 0),
-        fitting.mapped(start.gallery, 1),
-        said | {"kept": GRADIENT},
-    )
+    return Finished(start.query, start.gallery, fitting.parameters, said | {"kept": GRADIENT})
+
+
+def _matcher(training: Training, recipe: Recipe, found: Finished) -> Matcher:
+    """The maps of features: the closed form, and the head where one went to work."""
+    if found.told["kept"] == CLOSED_FORM:
+        return Matcher(linear(found.query), linear(found.gallery), found.told)
+    head = _built(recipe, training, found.query.shape[1], seed=0)
+    with torch.no_grad():
+        for parameter, values in zip(head.parameters(), found.head, strict=True):
+            parameter.copy_(torch.from_numpy(values))
+
+    def mapped(weight: Array, side: int) -> Map:
+        return lambda features: _embedded(head, _rows(centred(features) @ weight), side)
+
+    return Matcher(mapped(found.query, 0), mapped(found.gallery, 1), found.told)
 
 
 @dataclass(frozen=True)
@@ -218,10 +236,7 @@ class _Fitting:
         self._rows = rows
         self._random = np.random.default_rng((training.effort.seed, restart, number))
         width = rows.sides[0][0].shape[1]
-        one_kind = (training.roles[0] == ORIGINAL) == (training.roles[1] == ORIGINAL)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(self._random.integers(2**31)))
-            self._head = recipe.build(width, one_kind)
+        self._head = _built(recipe, training, width, seed=int(self._random.integers(2**31)))
         self._steps, self._done = recipe.stops * recipe.every, 0
         self._optimiser = torch.optim.AdamW(
             self._head.parameters(), lr=recipe.rate, weight_decay=recipe.decay
@@ -239,12 +254,12 @@ class _Fitting:
 
     def embed(self, rows: Tensor, side: int) -> Array:
         """Rows ``(n, d)`` to embeddings."""
-        with torch.no_grad():
-            return self._head.embed(rows, side).double().numpy()
+        return _embedded(self._head, rows, side)
 
-    def mapped(self, weight: Array, side: int) -> Map:
-        """The map of features: closed form, then head."""
-        return lambda features: self.embed(_rows(centred(features) @ weight), side)
+    @property
+    def parameters(self) -> list[NDArray[np.float32]]:
+        """Those of the head as they are now."""
+        return [one.detach().numpy().copy() for one in self._head.parameters()]
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
         """Two visits a person, one in either role, and images of others beside them."""
@@ -261,6 +276,19 @@ class _Fitting:
         owner = self._rows.owner
         same = torch.from_numpy(owner[first][:, None] == owner[second][None, :])
         return sides[0][first], sides[1][second], same
+
+
+def _built(recipe: Recipe, training: Training, width: int, *, seed: int) -> Head:
+    """A new head; nobody else's draws change."""
+    one_kind = (training.roles[0] == ORIGINAL) == (training.roles[1] == ORIGINAL)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return recipe.build(width, one_kind)
+
+
+def _embedded(head: Head, rows: Tensor, side: int) -> Array:
+    with torch.no_grad():
+        return head.embed(rows, side).double().numpy()
 
 
 class _Forms:

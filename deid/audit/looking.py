@@ -49,10 +49,13 @@ def look(
     parts: dict[tuple[str, str], list[NDArray[Any]]] = {
         (name, form): [] for name in attackers for form in forms
     }
+    # One form under two names is made and looked at once.
+    first: dict[Form, str] = {}
+    names = {form: first.setdefault(change, form) for form, change in forms.items()}
     for start in range(0, len(rows), HELD):
         held = rows[start : start + HELD]
         pictures = [(row, tried(row, partial(dataset.picture, row))) for row in held]
-        for form, change in forms.items():
+        for change, form in first.items():
             changed = [tried(row, partial(change, row, picture)) for row, picture in pictures]
             sizes = {one.size for one in attackers.values() if one.reads is None}
             squares = {size: _squares(changed, size) for size in sizes}
@@ -65,7 +68,8 @@ def look(
                     found[eyes] = attacker.embed(squares[attacker.size])
                 parts[name, form].append(found[eyes])
         told(len(held))
-    return {key: np.concatenate(part) for key, part in parts.items()}, lost
+    tables = {key: np.concatenate(part) for key, part in parts.items() if part}
+    return {(name, form): tables[name, names[form]] for name, form in parts}, lost
 
 
 def unchanged(row: int, picture: Picture) -> Picture:

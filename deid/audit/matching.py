@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,14 @@ class Effort:
         Seeds that are tried; its own patients say which is taken.
     minutes
         That one fit may take. Steps end it where they are done before.
+    keep
+        Private folder for fits that are finished (see `deid.audit.finished`); None for none.
     """
 
     restarts: int = 1
     minutes: float = 5.0
     seed: int = 0
+    keep: Path | None = None
 
 
 @dataclass(frozen=True)

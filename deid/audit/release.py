@@ -19,15 +19,24 @@ DONORS = 4
 MOST_DONORS = 1000
 
 
-def key(seed: int, whose: str) -> bytes:
-    """A key for each party: the release, a second release, and the attacker's own two."""
-    return hashlib.sha256(f"audit/{seed}/{whose}".encode()).digest()
+def keys(seed: int, whose: str, count: int = 1) -> list[bytes]:
+    """Keys of one party: of the release, of a second one, and of the attacker's own of either.
+
+    Parameters
+    ----------
+    count
+        How many; of more the first are the same.
+    """
+    names = [whose, *(f"{whose} {number}" for number in range(1, count))]
+    return [hashlib.sha256(f"audit/{seed}/{name}".encode()).digest() for name in names]
 
 
-def protected(remover: Remover, records: Sequence[Record], secret: bytes, strength: float) -> Form:
-    """The form of a release under the key `secret`, as 8 bits would hold it."""
+def protected(
+    remover: Remover, records: Sequence[Record], secrets: Sequence[bytes], strength: float
+) -> Form:
+    """The form of a release, as 8 bits would hold it: the mean of one under each of the keys."""
 
-    def form(row: int, picture: Picture) -> Picture:
+    def made(row: int, picture: Picture, secret: bytes) -> Picture:
         record = records[row]
         words = record.person if remover.code_of_patient else (*record.person, record.name)
         code = hmac.digest(secret, "\0".join(words).encode(), hashlib.sha256)
@@ -35,6 +44,11 @@ def protected(remover: Remover, records: Sequence[Record], secret: bytes, streng
             code = hashlib.sha256("\0".join(record.person).encode()).digest() + code
         edited = remover.edit(picture, record.modality, code, strength)
         return np.rint(edited * np.float32(255.0)) / np.float32(255.0)
+
+    def form(row: int, picture: Picture) -> Picture:
+        copies = np.stack([made(row, picture, secret) for secret in secrets])
+        # So precise that the mean of equal pictures is that very picture.
+        return copies.mean(axis=0, dtype=np.float64).astype(np.float32)
 
     return form
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.exposure import Exposed
 from deid.audit.figures import FEWEST_PATIENTS
 from deid.audit.kept import keeping
-from deid.audit.linkages import ADAPTIVE, FIXED, LINKAGES, ORIGINAL, UNDO
+from deid.audit.linkages import ADAPTIVE, DEFAULT, FIXED, LINKAGES, ORIGINAL, UNDO
 from deid.audit.linked import linked
 from deid.audit.matching import Effort
 from deid.audit.pairing import Release
@@ -43,7 +44,12 @@ from mami_core.evaluation.yardsticks import AbsentError
 #: Of the record that an audit gives; raised when fields come, go or change their meaning.
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
 #: 3: ``by_images`` of each attacker and ``reliable`` of its AUC, ``modality`` of a source.
-SCHEMA = 3
+#: 4: ``releases`` of the options, whose ``linkages`` are named where they are the usual ones too.
+SCHEMA = 4
+
+
+#: What is being done, how much of it is done, and how much there is.
+Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Options:
     device: str = "auto"
     adaptive: bool = False
     linkages: tuple[str, ...] = ()
+    releases: int = 1
     remover: str | None = None
     strength: float = 1.0
     control: bool = False
@@ -70,7 +77,7 @@ def audit(
     release: Release | None = None,
     *,
     left_out: Mapping[str, int] = MappingProxyType({}),
-    told: Callable[[str, int, int], None] = lambda what, done, total: None,
+    told: Told = lambda what, done, total: None,
     keep: Path | None = None,
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
 ) -> dict[str, Any]:
@@ -87,7 +94,8 @@ def audit(
     told
         Is called with what is being done, and how much of it.
     keep
-        Private folder for what attackers saw, so that the next audit need not look again.
+        Private folder for what attackers saw and what they learnt by gradient, so that the next
+        audit need not do it again.
     name_exposed
         Is given the patients whom each linkage finds most, by name; no record holds these.
 
@@ -111,18 +119,10 @@ def audit(
         Where it can not be made.
     """
     entries = attackers_named(options.attackers)
-    for name in options.linkages:
-        if name not in LINKAGES:
-            raise AuditError(f"--linkage: no such linkage; there are: {', '.join(LINKAGES)}")
-    turned_back = [name for name in options.linkages if LINKAGES[name].undone]
     if release is not None and options.remover is None and options.adaptive:
         # The one that the run names, at its strength.
         options = replace(options, remover=release.remover, strength=release.strength)
-    if turned_back and not (options.adaptive and options.remover):
-        raise AuditError(
-            f"--linkage {turned_back[0]} is of attackers who learn to turn an edit back; "
-            "give --adaptive and a --remover"
-        )
+    options = replace(options, linkages=_linkages(options, released=release is not None))
     entry, parameter = called(options.remover) if options.remover else (None, 0.0)
     originals = dataset if release is None else release.originals
     if options.control and not (options.adaptive and (entry or release)):
@@ -143,13 +143,13 @@ def audit(
             built(entry, parameter, data) if entry is not None else None,
             _of(release.protected, name) if release is not None else None,
         )
-        telling = partial(told, f"looking at {name}")
-        sources[name], bench = _audited(source, ready, missing, options, telling, name_exposed)
+        about = _about(told, name)
+        sources[name], bench = _audited(source, ready, missing, options, about, keep, name_exposed)
         if best := strongest(sources[name]["linkages"]):
             (linkage,) = source.linkages(best[:1], adaptive=True)
             sources[name]["curve"] = patients_curve(bench, best[1], linkage, seed=options.seed)
         if options.control:
-            sources[name]["power"] = _power(source, ready, sources[name], options, told)
+            sources[name]["power"] = _power(source, ready, sources[name], options, about, keep)
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
@@ -162,6 +162,45 @@ def audit(
         "sources": sources,
     }
     return record | {"not_tested": not_tested(record)}
+
+
+def _linkages(options: Options, *, released: bool) -> tuple[str, ...]:
+    """The linkages that are asked for; those with several releases also by their number.
+
+    Raises
+    ------
+    AuditError
+        Where one is not known, or lacks what it takes.
+    """
+    for name in options.linkages:
+        if name not in LINKAGES:
+            raise AuditError(f"--linkage: no such linkage; there are: {', '.join(LINKAGES)}")
+    names, several = options.linkages, [name for name, one in LINKAGES.items() if one.several]
+    if not names:
+        names = (*DEFAULT, *(several if options.releases > 1 else ()))
+    if (options.releases > 1) != any(name in several for name in names):
+        raise AuditError(
+            f"--linkage {' or '.join(several)} and --releases 2 or more go together; give both"
+        )
+    if options.releases > 1 and not options.remover:
+        raise AuditError("--releases are made by the audit itself; give a --remover")
+    for name in names:
+        if LINKAGES[name].undone and not (options.adaptive and options.remover):
+            raise AuditError(
+                f"--linkage {name} is of attackers who learn to turn an edit back; "
+                "give --adaptive and a --remover"
+            )
+        if LINKAGES[name].own_key and not (options.adaptive and (options.remover or released)):
+            raise AuditError(
+                f"--linkage {name} is of attackers who learn by what a release made of others; "
+                "give --adaptive and a release"
+            )
+    return names
+
+
+def _about(told: Told, name: str) -> Told:
+    """Tells what is being done of what it is done with."""
+    return lambda doing, done, total: told(f"{doing} {name}", done, total)
 
 
 def _shown(entry: RemoverEntry | None, asked: str | None) -> str | None:
@@ -191,7 +230,8 @@ def _audited(
     attackers: Mapping[str, Attacker],
     missing: Mapping[str, str],
     options: Options,
-    told: Callable[[int, int], None],
+    told: Told,
+    keep: Path | None,
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
     bases: Sequence[str] = (FIXED, ADAPTIVE),
 ) -> tuple[dict[str, Any], Bench]:
@@ -206,39 +246,48 @@ def _audited(
     if ADAPTIVE in bases:
         learners |= {name for name, one in attackers.items() if one.adapts}
     asked = source.linkages(options.linkages, adaptive=ADAPTIVE in bases)
-    forms = source.forms(asked, options.seed, options.strength, adaptive=ADAPTIVE in bases)
+    forms = source.forms(
+        asked,
+        options.seed,
+        options.strength,
+        releases=options.releases,
+        adaptive=ADAPTIVE in bases,
+    )
     learning = {name: one for name, one in attackers.items() if name in learners}
     looking = dict(attackers)
     if any(linkage.undone for linkage in asked):
         rows = Attacker(rows_of, SIDE)
         looking, learning = ({UNDO: rows, **those} for those in (looking, learning))
-    seen, own, lost = source.seen({LOOK: thumbnails(), **looking}, learning, forms, told)
+    seen, own, lost = source.seen(
+        {LOOK: thumbnails(), **looking}, learning, forms, partial(told, "looking at")
+    )
     undecodable = Counter(lost[row] for row in plan.tested if row in lost)
     plan = plan.readable(lost)
     if not len(plan.tested):
         raise AuditError("no image of a source can be decoded; replace the files or drop them")
     plan, copies = _without_doubles(plan, source.data.records, seen[LOOK, ORIGINAL])
     tested = [source.data.records[index] for index in plan.tested]
-    effort = Effort(options.restarts, options.budget, options.seed)
+    effort = Effort(options.restarts, options.budget, options.seed, keep)
     bench = Bench(source.data.records, plan, attackers, seen, own, effort)
-    for name in bench.blank():
-        absent[name] = "it reads the same of every image"
+    absent |= dict.fromkeys(bench.blank(), "it reads the same of every image")
     bench.attackers = {name: one for name, one in attackers.items() if name not in absent}
-    linkages = {
-        linkage.name: {
-            basis: linked(
-                bench,
-                linkage,
-                basis,
-                gallery_size=options.gallery_size,
-                seed=options.seed,
-                name_exposed=name_exposed,
-            )
-            for basis in bases
-            if basis == ADAPTIVE or not linkage.undone
-        }
-        for linkage in asked
-    }
+    linkages: dict[str, dict[str, Any]] = {linkage.name: {} for linkage in asked}
+    rounds = [
+        (linkage, basis)
+        for linkage, basis in product(asked, bases)
+        if basis == ADAPTIVE or not linkage.learns
+    ]
+    for number, (linkage, basis) in enumerate(rounds):
+        told("searching", number, len(rounds))
+        linkages[linkage.name][basis] = linked(
+            bench,
+            linkage,
+            basis,
+            gallery_size=options.gallery_size,
+            seed=options.seed,
+            name_exposed=name_exposed,
+        )
+    told("searching", len(rounds), len(rounds))
     patients = mated(tested)
     said = {
         "kind": "|".join(sorted({record.kind for record in tested})),
@@ -299,7 +348,8 @@ def _power(
     attackers: Mapping[str, Attacker],
     audited: Mapping[str, Any],
     options: Options,
-    told: Callable[[str, int, int], None],
+    told: Told,
+    keep: Path | None,
 ) -> dict[str, Any]:
     """The same attackers against planted removers (see `deid.audit.power`).
 
@@ -314,8 +364,8 @@ def _power(
         entry, parameter = called(plant)
         instead = replace(source, remover=built(entry, parameter, source.data), release=None)
         only = replace(options, linkages=("outer", "inner"), strength=1.0)
-        telling = partial(told, f"control '{plant}'")
-        found, _ = _audited(instead, looking, {}, only, telling, bases=(ADAPTIVE,))
+        behind = _about(told, f"planted '{plant}' of")
+        found, _ = _audited(instead, looking, {}, only, behind, keep, bases=(ADAPTIVE,))
         planted[plant] = found["linkages"]
     of_those = {
         basis: {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,20 @@ from numpy.typing import NDArray
 
 from deid.audit.attackers.registry import Attacker
 from deid.audit.bench import Features
-from deid.audit.linkages import LINKAGES, ORIGINAL, PROTECTED, SECOND, Linkage
+from deid.audit.linkages import (
+    BY_RELEASE,
+    FIRST,
+    LINKAGES,
+    ORIGINAL,
+    OTHERS,
+    OWN_KEY,
+    PROTECTED,
+    SECOND,
+    SEVERAL,
+    Linkage,
+)
 from deid.audit.looking import Form, look, unchanged
-from deid.audit.release import key, protected
+from deid.audit.release import keys, protected
 from deid.audit.removers import Remover
 from deid.audit.trials import Plan
 from mami_core.data import Dataset
@@ -45,49 +57,65 @@ class Source:
         if self.remover is not None:
             return "images that it edited itself under its own keys"
         if self.release is not None:
-            return "protected images of other patients of the release itself"
+            return BY_RELEASE
         return "images as they are"
 
     def linkages(self, names: Sequence[str], *, adaptive: bool) -> list[Linkage]:
-        """Those of `names` whose forms there are; where none are given, all but the undone ones.
+        """Those of `names` whose forms there are.
 
-        These look at every picture once more with every network, and `undo` asks much the same.
-
-        Without a remover there is no second release: `inner` is within the one; and nobody can
-        learn to turn its edit back.
+        Without a remover there is no second release: `inner` is within the one; whoever learns,
+        learns by its own pairs; and nobody can learn to turn its edit back.
         """
+        asked = [one for one in LINKAGES.values() if one.name in names]
         forms = {ORIGINAL}
-        if self.remover is not None or self.release is not None:
-            forms.add(PROTECTED)
         if self.remover is not None:
-            forms.add(SECOND)
-        asked = [
-            one for one in LINKAGES.values() if (one.name in names if names else not one.undone)
-        ]
-        if SECOND not in forms:
+            forms |= {PROTECTED, SECOND, SEVERAL, OTHERS, OWN_KEY}
+        elif self.release is not None:
+            forms.add(PROTECTED)
+            instead = dict.fromkeys((SECOND, OWN_KEY), PROTECTED)
             asked = [
-                replace(one, gallery=PROTECTED) if one.gallery == SECOND else one for one in asked
+                replace(
+                    one,
+                    query=instead.get(one.query, one.query),
+                    gallery=instead.get(one.gallery, one.gallery),
+                )
+                for one in asked
+                if not one.undone
             ]
-        learns = adaptive and self.remover is not None and bool(self.plan.trials)
-        return [one for one in asked if set(one.roles) <= forms and (learns or not one.undone)]
+        taught = adaptive and bool(self.plan.trials)
+        return [one for one in asked if set(one.roles) <= forms and (taught or not one.learns)]
 
     def forms(
-        self, linkages: Sequence[Linkage], seed: int, strength: float, *, adaptive: bool
+        self,
+        linkages: Sequence[Linkage],
+        seed: int,
+        strength: float,
+        *,
+        releases: int,
+        adaptive: bool,
     ) -> Forms:
-        """What is looked at for `linkages`; the attacker edits its own under keys of its own."""
+        """What is looked at for `linkages`; the attacker edits its own under keys of its own.
+
+        Parameters
+        ----------
+        releases
+            Of each image, for those who pool several.
+        """
         tested: dict[str, Form] = {ORIGINAL: unchanged}
         own: dict[str, Form] = {ORIGINAL: unchanged}
         needed = {form for linkage in linkages for form in linkage.roles} - {ORIGINAL}
+
+        def made(form: str, whose: str) -> Form:
+            assert self.remover is not None
+            secrets = keys(seed, whose, releases if form in FIRST else 1)
+            return protected(self.remover, self.data.records, secrets, strength)
+
         for form in sorted(needed):
-            if self.remover is not None:
-                secrets = (key(seed, form), key(seed, f"the attacker's {form}"))
-                tested[form], own[form] = (
-                    protected(self.remover, self.data.records, secret, strength)
-                    for secret in secrets
-                )
-            if self.release is not None and form == PROTECTED:
-                tested[form] = self._released
-                own.setdefault(form, self._released)
+            whose = PROTECTED if form == OWN_KEY else FIRST.get(form, form)
+            given = self.release is not None and form in (PROTECTED, OWN_KEY)
+            tested[form] = self._released if given else made(form, whose)
+            shared = form == OWN_KEY or self.remover is None
+            own[form] = tested[form] if shared else made(form, f"the attacker's {whose}")
         return tested, own if adaptive else {ORIGINAL: unchanged}
 
     def seen(
@@ -106,9 +134,10 @@ class Source:
         """
         tested, own_forms = forms
         own = np.unique(np.concatenate([self.plan.tested[:0], *(t.own for t in self.plan.trials)]))
-        # Where tested patients teach one another, their originals are seen already.
+        # Where tested patients teach one another, what both are shown is seen already.
         fresh = np.setdiff1d(own, self.plan.tested)
-        edited = {name: form for name, form in own_forms.items() if name != ORIGINAL}
+        common = [name for name, form in own_forms.items() if form == tested.get(name)]
+        edited = {name: form for name, form in own_forms.items() if name not in common}
         stages: list[tuple[int, NDArray[np.intp], Mapping[str, Attacker], Mapping[str, Form]]] = [
             (0, self.plan.tested, attackers, tested),
             (1, fresh, learners, own_forms),
@@ -132,8 +161,8 @@ class Source:
                 empty = np.full((len(self.data), found.shape[1]), nothing, dtype=found.dtype)
                 tables[whose].setdefault(what, empty)[rows] = found
         if len(fresh) < len(own):
-            for name in learners:
-                tables[1].setdefault((name, ORIGINAL), tables[0][name, ORIGINAL])
+            for name, form in product(learners, common):
+                tables[1].setdefault((name, form), tables[0][name, form])
         return tables[0], tables[1], lost
 
     def _released(self, row: int, picture: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,8 +7,6 @@ as any attacker looks at a picture, and learns to match as that one does.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.audit.attackers.registry import Attacker
+from deid.audit.digests import digest
 from deid.audit.linkages import ORIGINAL
 from deid.audit.matching import Array, Map, Matcher, Training, closed_form, part_of
 from mami_core.evaluation.embed import HELD
@@ -53,7 +52,7 @@ def undoing(behind: Attacker, name: str, memory: Memory) -> Attacker:
     eyes = behind.eyes or name
 
     def look(rows: Rows) -> Array:
-        key = eyes, _digest([rows])
+        key = eyes, digest([rows])
         if key not in memory.seen:
             parts = [
                 behind.embed(pictures(rows[start : start + HELD], behind.size))
@@ -63,19 +62,12 @@ def undoing(behind: Attacker, name: str, memory: Memory) -> Attacker:
         return behind.seen(memory.seen[key], learnt=True).astype(np.float64)
 
     def fit(training: Training) -> Matcher:
-        key = _digest([training.original, *training.protected])
+        key = digest([training.original, *training.protected])
         if key not in memory.turned:
             memory.turned[key] = _turned(training)
         return _fitted(training, look, behind, memory.turned[key])
 
     return Attacker(rows_of, SIDE, fit=fit, behind=(name, behind))
-
-
-def _digest(arrays: Sequence[Rows]) -> bytes:
-    digest = hashlib.sha256()
-    for one in arrays:
-        digest.update(f"{one.shape} {one.dtype}".encode() + np.ascontiguousarray(one).tobytes())
-    return digest.digest()
 
 
 def _fitted(training: Training, look: Map, behind: Attacker, turned: Turned) -> Matcher:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deid.audit.linkages import UNDO
+from deid.audit.linkages import BY_RELEASE, LINKAGES, UNDO
 from deid.audit.power import verdict
 from mami_core.evaluation.coverage import LEAST
 
@@ -107,6 +107,13 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
             gaps.append("reversal of the edit (--adaptive --linkage inverted)")
         if "pooled" not in linkages:
             gaps.append("galleries that mix originals with protected images (--linkage pooled)")
+        if "reverse" not in linkages:
+            gaps.append("whether a person is in the release (--linkage reverse)")
+        if not any(LINKAGES[name].several for name in linkages):
+            gaps.append("attackers who hold several releases of one image (--releases)")
+        learns_by = {source["learns_by"] for source in record["sources"].values()}
+        if adaptive and "own_key" not in linkages and learns_by != {BY_RELEASE}:
+            gaps.append("attackers who know what the release made of others (--linkage own_key)")
     if inferred := _inference(record):
         gaps.append(inferred)
     if "header" not in record["options"]["attackers"]:
@@ -155,6 +162,12 @@ def _points_of(source: Mapping[str, Any], found: Mapping[str, Any]) -> list[Mapp
     attackers = source["linkages"][found["linkage"]][found["basis"]]["attackers"]
     points: list[Mapping[str, Any]] = attackers[found["attacker"]]["by_images"]
     return points
+
+
+def knowledge(record: Mapping[str, Any], linkage: str) -> str:
+    """What the attackers of a linkage have that others have not; empty where that is nothing."""
+    told = LINKAGES[linkage].knows.format(releases=record["options"]["releases"])
+    return f"the attacker of {linkage} has {told}" if told else ""
 
 
 def inferences(source: Mapping[str, Any]) -> Mapping[str, Any] | None:

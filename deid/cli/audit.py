@@ -59,10 +59,19 @@ def audit(
     linkage: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME[,NAME]: original, outer, reverse, inner, pooled, inverted, copy.",
-            show_default="all but inverted",
+            help="NAME[,NAME]: original, outer, reverse, inner, pooled, inverted, outer_k, "
+            "inner_k, own_key, copy.",
+            show_default="original, outer, inner",
         ),
     ] = None,
+    releases: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Of each image, that one attacker holds: outer_k and inner_k, with a --remover.",
+        ),
+    ] = 1,
     split: Annotated[Part, typer.Option(help="`test` is to be read once, at the end.")] = (
         Part.val
     ),
@@ -75,7 +84,8 @@ def audit(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw."
+            help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw "
+            "and learnt: an audit that was stopped goes on from there."
         ),
     ] = None,
     table: Annotated[
@@ -110,6 +120,7 @@ def audit(
         device=device.value,
         adaptive=adaptive,
         linkages=_names(linkage),
+        releases=releases,
         remover=remover,
         strength=strength,
         control=control,

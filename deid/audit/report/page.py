@@ -18,6 +18,7 @@ from deid.audit.words import (
     first_sentence,
     headline,
     inferences,
+    knowledge,
     last_line,
     left_out_in_words,
     pooled_in_words,
@@ -40,6 +41,7 @@ class Section:
 
     name: str
     question: str
+    knowledge: str
     caveat: str
     figures: list[Figure]
     missing: dict[str, str]
@@ -176,6 +178,7 @@ def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:
         yield Section(
             name,
             LINKAGES[name].question,
+            knowledge(record, name),
             "" if name == ORIGINAL or "adaptive" in linked else OVERSTATES,
             [one for one in figures.values() if one],
             {figure: reason for figure, reason in why.items() if not figures[figure]},

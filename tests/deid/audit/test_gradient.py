@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import stat
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +152,32 @@ def test_a_siamese_head_finds_nobody_where_there_is_nothing_to_find() -> None:
     rows, new = (np.random.default_rng(seed).normal(size=(120, 20)) for seed in (0, 1))
     own = Training([rows], [rows], rows, ("original", "original"), records(60, "n"))
     assert found(siamese.fitted(own), new, new) == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize("falls_back", [False, True])
+def test_a_finished_fit_is_taken_as_it_was_and_one_that_is_not_whole_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, falls_back: bool
+) -> None:
+    """Its time is up at once the first time, and never the second: it is the same all the same."""
+    recipe = Recipe(Residual, rate=0.1, decay=0.0, stops=2, every=1, falls_back=falls_back)
+    own, new = replace(training(20), effort=Effort(minutes=1e-9, keep=tmp_path)), world(20, 1)
+    other = replace(own, effort=replace(own.effort, seed=1))
+
+    def learns(training: Training) -> tuple[np.ndarray, bool, str]:
+        matcher = learnt(training, recipe)
+        seen = np.hstack([matcher.of_queries(mixed(new)), matcher.of_gallery(new)])
+        return seen, matcher.told["cut"], matcher.told["kept"]
+
+    first = learns(own)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    assert first[1:] == (True, CLOSED_FORM if falls_back else GRADIENT)
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    assert np.array_equal(learns(own)[0], first[0])
+    assert learns(own)[1]
+    assert not learns(other)[1]
+    (foreign,) = set(tmp_path.iterdir()) - {path}
+    for broken in (whole[:-1], whole[:99] + b"?" + whole[100:], foreign.read_bytes()):
+        path.write_bytes(broken)
+        assert not learns(own)[1]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

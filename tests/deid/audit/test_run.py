@@ -2,13 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import timm
 import torch
 
-from deid.audit import AuditError, Options, audit
+from deid.audit import AuditError, Options, audit, gradient
+from deid.audit.attackers.pixels import centred_grey
+from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry
+from deid.audit.heads import Residual
+from deid.audit.matching import Training
 from deid.audit.words import first_sentence, last_line
 from mami_core.data import open_dataset
 from mami_core.evaluation import by_source, pixel_floor
@@ -183,6 +188,9 @@ def test_the_last_line_says_what_was_tried_and_by_how_many_attackers_learnt(peop
     assert "more people (these: 12 in demo)" in said
     assert "--linkage inverted" in said
     assert "--linkage pooled" in said
+    assert "whether a person is in the release (--linkage reverse)" in said
+    assert "several releases of one image (--releases)" in said
+    assert "what the release made of others (--linkage own_key)" in said
     said = last_line(run(people(val=32, train=12), linkages=("pooled",), **asked))
     assert "--linkage pooled" not in said
 
@@ -218,3 +226,34 @@ def test_an_audit_that_was_stopped_and_begins_again_says_what_one_that_was_not_s
     again = audit(data, options, keep=tmp_path / "kept")
     assert again == audit(data, options)
     assert kept < set((tmp_path / "kept").iterdir())
+
+
+def test_a_fit_by_gradient_that_was_finished_is_not_made_again(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two (on originals, and in the roles of outer) the second is stopped half-way."""
+    recipe = gradient.Recipe(Residual, 1e-2, 0.0, stops=1, every=4, falls_back=False)
+    learns = Attacker(centred_grey, 6, fit=lambda training: gradient.learnt(training, recipe))
+    entry = Entry("learns", "learns", "nothing", False, lambda device: learns)
+    monkeypatch.setitem(ATTACKERS, "learns", entry)
+    asked = {"attackers": ("learns",), "remover": "blur:8", "adaptive": True}
+    options = Options(**asked, linkages=("outer",))  # type: ignore[arg-type]
+    data, made = open_dataset(people(val=4, train=12, noise=60.0)), []
+    best = gradient._best
+
+    def stopping(training: Training, *others: Any) -> Any:
+        made.append(training.roles)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return best(training, *others)
+
+    monkeypatch.setattr(gradient, "_best", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        audit(data, options, keep=tmp_path)
+    said: list[tuple[str, int, int]] = []
+    again = audit(data, options, keep=tmp_path, told=lambda *one: said.append(one))
+    assert [one for one in said if one[0] == "searching demo"] == [
+        ("searching demo", done, 2) for done in range(3)
+    ]
+    assert made == [("original", "original"), *[("protected", "original")] * 2]
+    assert again == audit(data, options)

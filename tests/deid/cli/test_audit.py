@@ -48,7 +48,7 @@ def test_json_is_one_object_with_a_schema(app: Typer, people: People) -> None:
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
-    assert record["schema"] == 3
+    assert record["schema"] == 4
     found = record["sources"]["demo"]["linkages"]["original"]["fixed"]["attackers"]["pixels"]
     assert (found["asked"]["n"], found["asked"]["guess"]) == (20, 0.05)
     assert [point["n"] for point in found["linkability"]] == [2, 5, 10, 20, 31]
@@ -116,6 +116,7 @@ def test_a_report_never_lies_inside_what_is_shared(
         (["--remover=magic"], "no such remover; there are: "),
         (["--remover=pca"], "made from people of 'train'"),
         (["--control"], "give --adaptive"),
+        (["--releases=2"], "give a --remover"),
         (["--run-dir=nowhere"], "--protected needs --run-dir"),
         (["--remover=nowhere.safetensors"], "weights file does not exist"),
     ],
