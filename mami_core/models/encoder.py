@@ -76,8 +76,8 @@ class Config:
 
 
 SIZES = {
-    "tiny": Config(mean=HALF, std=HALF),
-    "small": Config(width=384, depth=6, heads=6, hidden=384, mean=HALF, std=HALF),
+    "tiny": Config(mean=HALF, std=HALF, own=("ct",)),
+    "small": Config(width=384, depth=6, heads=6, hidden=384, mean=HALF, std=HALF, own=("ct",)),
     # No transformer, another trunk: an outside judge of what was made against the others.
     "judge": Config(
         trunk="tf_efficientnet_lite2", image=192, depth=0, updates=(), mean=HALF, std=HALF

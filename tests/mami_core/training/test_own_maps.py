@@ -14,9 +14,10 @@ from mami_core.evaluation import figures
 from mami_core.evaluation.yardsticks import FEWEST
 from mami_core.models.encoder import Config, MaMI
 from mami_core.training import TrainingError, train_mami
-from mami_core.training.own_maps import fit, main, refit, sets_of, with_sets
+from mami_core.training.own_maps import fit, sets_of, with_sets
 from mami_core.training.recipe import Recipe
 from mami_core.training.recognised import Seen
+from mami_core.training.refit import main, refit
 from mami_core.weights import load, save
 
 
