@@ -13,8 +13,6 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from mami_core.models.nearest import nearest
-
 #: Stages whose maps are averaged beside the last one (strides 8 and 16).
 EARLY = (2, 3)
 #: Weight of the last map's maximum beside its mean.
@@ -136,9 +134,9 @@ class Whiten(nn.Module):
             dim=1,
         )
         reduced = self.axes(pooled)
+        nearest = (reduced[:, None] - self.centres).square().sum(dim=2).argmin(dim=1).tolist()
         names, sets = self.config.modalities, self.config.sets
-        near = nearest(reduced, self.centres).tolist()
-        kind = torch.tensor([names.index(sets[one]) for one in near], device=images.device)
+        kind = torch.tensor([names.index(sets[one]) for one in nearest], device=images.device)
         every = torch.einsum("bc,mdc->bmd", reduced, self.maps) + self.offsets
         return Whitened(every[torch.arange(len(kind)), kind], kind, pooled)
 

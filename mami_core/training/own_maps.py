@@ -17,7 +17,7 @@ from mami_core.data import Record
 from mami_core.evaluation.yardsticks import FEWEST, identities
 from mami_core.models.encoder import Config, MaMI
 from mami_core.models.own_maps import OwnMaps
-from mami_core.training.recognised import Seen
+from mami_core.training.recognised import Seen, spread_of
 
 
 def sets_of(records: Sequence[Record]) -> list[tuple[str, str]]:
@@ -50,10 +50,12 @@ def fit(
     of = [_set_of(record) for record in records]
     groups = [seen.pooled[[other == one for other in of]] for one in sets]
     _put(own.scale, _scale(groups, model.depths))
-    scale = own.scale.cpu().double().numpy()
+    # A set without an image here is nobody's nearest.
+    own.centres.fill_(torch.inf)
     for place, pooled in enumerate(groups):
-        # A set without an image here is nobody's nearest.
-        _put(own.centres[place], pooled.mean(axis=0) / scale if len(pooled) else 0 * scale + np.inf)
+        if len(pooled):
+            _put(own.centres[place], pooled.mean(axis=0))
+            _put(own.spread[place], spread_of(pooled))
     for place, name in enumerate(model.config.own):
         rows = [row for row, (modality, _) in enumerate(of) if modality == name]
         people = identities([records[row] for row in rows])

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from mami_core.data import Dataset, Record
 from mami_core.models.encoder import Identity, MaMI
+from mami_core.models.own_maps import FARTHEST
 from mami_core.training.batches import Pictures, region_of
 
-#: The rule accepts all judged images, with this margin, but none farther than `FARTHEST`: noise and
-#: textures lie there and beyond, and few images of our own do (2 % of lidc).
-MARGIN, FARTHEST = 1.02, 1.3
+#: The rule accepts all judged images, with this margin, but none farther than `FARTHEST`.
+MARGIN = 1.02
 
 
 def class_of(record: Record) -> str:
@@ -52,6 +52,15 @@ def seen(model: MaMI, dataset: Dataset, device: str = "cpu") -> Seen:
     return Seen(pooled, squares)
 
 
+def spread_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much each feature of a set's pictures ``(n, P)`` varies.
+
+    Features that hardly vary would outvote all others, so spreads have a floor.
+    """
+    found: NDArray[np.float64] = rows.std(axis=0) + 0.1 * rows.std() + 1e-6
+    return found
+
+
 def rules(
     fitted: NDArray[np.float64],
     fitted_records: Sequence[Record],
@@ -69,8 +78,7 @@ def rules(
     for kind in sorted(set(fitted_kinds)):
         rows = fitted[[one == kind for one in fitted_kinds]]
         mean = rows.mean(axis=0)
-        # Features that hardly vary in a class would outvote all others, so spreads have a floor.
-        spread = rows.std(axis=0) + 0.1 * rows.std() + 1e-6
+        spread = spread_of(rows)
         other = judged[[one == kind for one in judged_kinds]]
         other = other if len(other) else rows
         distance = np.sqrt((((other - mean) / spread) ** 2).mean(axis=1))

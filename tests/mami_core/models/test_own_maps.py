@@ -37,7 +37,7 @@ def _near(model: MaMI, pooled: torch.Tensor, places: tuple[int, ...]) -> None:
     own = _own(model)
     own.centres.fill_(1e3)
     for row, place in zip(pooled, places, strict=True):
-        own.centres[place] = row / own.scale
+        own.centres[place] = row
 
 
 def test_only_pictures_near_a_set_of_the_modality_get_its_map(
@@ -71,6 +71,18 @@ def test_the_identity_stays_the_mean_of_the_tokens_and_a_map_of_means(
     assert torch.allclose(seen.identity, seen.tokens.mean(dim=1), atol=1e-4)
     assert torch.allclose(seen.identity, told, atol=1e-4)
     assert torch.allclose(seen.identity[0], expected, atol=1e-4)
+
+
+def test_what_is_far_from_all_sets_gets_no_map(encoders: tuple[MaMI, MaMI]) -> None:
+    own = _own(encoders[1])
+    width = own.centres.shape[1]
+    own.centres.fill_(0.0)
+    own.centres[1:] = 9.0
+    pooled = torch.stack([torch.full((width,), value) for value in (1.2, 1.4, 9.0)])
+    assert own.which(pooled).tolist() == [0, -1, -1]
+    own.spread.fill_(2.0)
+    assert own.which(pooled).tolist() == [0, 0, -1]
+    own.spread.fill_(1.0)
 
 
 def test_a_picture_learns_through_its_own_map(encoders: tuple[MaMI, MaMI]) -> None:
