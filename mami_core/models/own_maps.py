@@ -26,8 +26,8 @@ class OwnMaps(nn.Module):
 
     Whether a picture is of one of the modalities is told from the picture, by the set whose centre
     is nearest in the pooled features: root mean square, each feature in units of its spread in the
-    set. What lies beyond `FARTHEST` of all of them gets no map: an X-ray under noise is nearer to CT
-    than to X-rays (measured), and has to be comparable with its original.
+    set. What lies beyond `FARTHEST` of all of them gets no map: an X-ray under noise is nearer to
+    CT than to X-rays (measured), and has to be comparable with its original.
 
     Parameters
     ----------

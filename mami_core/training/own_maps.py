@@ -80,9 +80,26 @@ def _fit_one(
     blocks = (*model.depths, *model.depths)
     found = whiten(both, people, blocks, model.config.features)
     weight, bias = (one.double().cpu().numpy() for one in (model.head.weight, model.head.bias))
-    _put(own.weight[place], found.weight[:, : len(scale)] - weight * scale)
-    _put(own.second[place], found.weight[:, len(scale) :])
-    _put(own.bias[place], found.bias - bias)
+    turn = _turn(both @ found.weight.T + found.bias, seen.pooled @ weight.T + bias)
+    first, second = np.split(turn @ found.weight, 2, axis=1)
+    _put(own.weight[place], first - weight * scale)
+    _put(own.second[place], second)
+    _put(own.bias[place], turn @ found.bias - bias)
+
+
+def _turn(rows: NDArray[np.float64], towards: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation that brings rows ``(n, D)`` nearest to others, in direction (Procrustes).
+
+    It changes no cosine between the rows. But a picture that lies too far off for the own map, and
+    gets the common one, stays comparable with those that get theirs.
+    """
+    one, other = (
+        each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12)
+        for each in (rows, towards)
+    )
+    left, _, right = np.linalg.svd(other.T @ one)
+    found: NDArray[np.float64] = left @ right
+    return found
 
 
 def _put(place: Tensor, values: NDArray[np.float64]) -> None:

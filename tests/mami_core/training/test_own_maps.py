@@ -14,7 +14,7 @@ from mami_core.evaluation import figures
 from mami_core.evaluation.yardsticks import FEWEST
 from mami_core.models.encoder import Config, MaMI
 from mami_core.training import TrainingError, train_mami
-from mami_core.training.own_maps import fit, sets_of, with_sets
+from mami_core.training.own_maps import _turn, fit, sets_of, with_sets
 from mami_core.training.recipe import Recipe
 from mami_core.training.recognised import Seen
 from mami_core.training.refit import main, refit
@@ -101,6 +101,15 @@ def test_people_who_differ_in_the_squares_are_found_by_the_map_of_their_modality
     assert found is not None
     assert found.auc.value > 0.95
     assert abs(float(rows[:80].mean())) < 0.05
+
+
+def test_an_own_map_is_turned_towards_the_common_one_and_keeps_its_cosines() -> None:
+    random = np.random.default_rng(0)
+    towards = random.normal(size=(30, 6))
+    rotation = np.linalg.qr(random.normal(size=(6, 6)))[0]
+    turn = _turn(3.0 * towards @ rotation, towards)
+    assert np.allclose(turn @ turn.T, np.eye(6))
+    assert np.allclose(3.0 * towards @ rotation @ turn.T, 3.0 * towards)
 
 
 def test_too_few_people_keep_the_common_map(tiny: Config) -> None:
