@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mami_core.models.compa import Factors, ModalityContext, ParameterNet
+from mami_core.models.own_maps import OwnMaps
 from mami_core.models.verifier import NUMBERS, Verifier
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -47,6 +48,10 @@ class Config:
         of their features; there are `mami_core.models.verifier.NUMBERS` of these then.
     mean, std
         What the trunk was trained with.
+    own
+        Modalities whose pictures the last layer maps by `OwnMaps` as well.
+    sets
+        The modality of each set that it was trained on; without any there are no own maps.
     """
 
     trunk: str = "tf_efficientnet_lite0"
@@ -66,11 +71,13 @@ class Config:
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
     classes: tuple[str, ...] = ("xray/chest", "fundus/eye", "ct/chest", "ct/head")
+    own: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
 
 
 SIZES = {
-    "tiny": Config(mean=HALF, std=HALF),
-    "small": Config(width=384, depth=6, heads=6, hidden=384, mean=HALF, std=HALF),
+    "tiny": Config(mean=HALF, std=HALF, own=("ct",)),
+    "small": Config(width=384, depth=6, heads=6, hidden=384, mean=HALF, std=HALF, own=("ct",)),
     # No transformer, another trunk: an outside judge of what was made against the others.
     "judge": Config(
         trunk="tf_efficientnet_lite2", image=192, depth=0, updates=(), mean=HALF, std=HALF
@@ -104,7 +111,9 @@ class Identity:
     weights
         Probabilities over the pseudo modalities, ``(B, L)``.
     pooled
-        Means of all depths before the last linear map, ``(B, P)``: what that map is fitted on.
+        Means of all depths before the last layer, ``(B, P)``: what its maps are fitted on.
+    squares
+        Means of the squares of the same, ``(B, P)``.
     """
 
     identity: Tensor
@@ -112,6 +121,7 @@ class Identity:
     modality: Tensor
     weights: Tensor
     pooled: Tensor
+    squares: Tensor
 
 
 def widths(trunk: Any) -> list[int]:
@@ -200,6 +210,9 @@ class MaMI(nn.Module):
         )
         self.norm = nn.LayerNorm(w)
         self.head = nn.Linear(sum(self.depths), config.features)
+        self.own: OwnMaps | None = None
+        if config.own and config.sets:
+            self.own = OwnMaps(config.own, config.sets, sum(self.depths), config.features)
         self.modality_head = nn.Linear(w, len(config.classes))
         self.verifier: Verifier | None = None
         if config.verifier:
@@ -247,10 +260,16 @@ class MaMI(nn.Module):
         grid = self.norm(x[:, int(self.config.clip) :])
         if maps:
             grid = torch.cat([_on_one_grid(maps), grid], dim=2)
-        # The mean over patches commutes with the linear map.
-        tokens = self.head(grid)
+        pooled, squares = grid.mean(dim=1), grid.square()
+        # The mean over patches commutes with the last layer.
+        tokens = self.last(grid, squares, pooled)
         identity = self.compared(tokens.mean(dim=1))
-        return Identity(identity, tokens, modality, weights, grid.mean(dim=1))
+        return Identity(identity, tokens, modality, weights, pooled, squares.mean(dim=1))
+
+    def last(self, rows: Tensor, squares: Tensor, pooled: Tensor) -> Tensor:
+        """The last layer, of all patches ``(B, N, P)`` or of the means over them ``(B, P)``."""
+        common: Tensor = self.head(rows)
+        return common if self.own is None else self.own(common, rows, squares, pooled)
 
     def compared(self, features: Tensor) -> Tensor:
         """What is compared by cosine of the mean of tokens ``(B, D)``."""

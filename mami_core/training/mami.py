@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from mami_core.data import Dataset, Record
 from mami_core.evaluation import by_source
 from mami_core.evaluation.protocol import mated
 from mami_core.models.encoder import SIZES, Config, Identity, MaMI
+from mami_core.training import own_maps
 from mami_core.training.augment import VIEWS
 from mami_core.training.batches import (
     REGIONS,
@@ -31,7 +32,6 @@ from mami_core.training.batches import (
     identities,
     parts,
     pools,
-    region_of,
     stored,
 )
 from mami_core.training.draws import Draws
@@ -40,12 +40,11 @@ from mami_core.training.loop import Budget, TrainingError, train
 from mami_core.training.losses import info_nce, soft_triplet
 from mami_core.training.priors import Priors
 from mami_core.training.recipe import PRESETS, Recipe
+from mami_core.training.recognised import Seen, class_of, rules
+from mami_core.training.recognised import seen as seen_of
 from mami_core.training.start import begin, freeze_statistics
 
 TEMPERATURE, TRIPLET_SCALE = 0.08, 5.0
-#: The rejection rule accepts all judged images, with this margin, but none farther than `FARTHEST`:
-#: noise and textures lie there and beyond, and few images of our own do (2 % of lidc).
-MARGIN, FARTHEST = 1.02, 1.3
 #: Kinds of pairs that are no pairs of visits, studies or eyes.
 SCAN_KINDS = ("slice", "place")
 #: Patients with a mate that a set needs to have a say in which state is kept.
@@ -102,11 +101,6 @@ def train_mami(
     return train(task, Budget(max_minutes, steps), output, device=device, resume=resume, bf16=bf16)
 
 
-def class_of(record: Record) -> str:
-    """The ``modality/region`` of a training image."""
-    return f"{record.modality}/{region_of(record)}"
-
-
 class EncoderTask:
     """A `Task`: MaMI on all modalities of a data set."""
 
@@ -137,8 +131,13 @@ class EncoderTask:
             raise TrainingError(
                 "identity 'verify' is for networks with a verifier, and for no other"
             )
+        self.sets = own_maps.sets_of(self.data.records)
+        config = own_maps.with_sets(config, self.sets)
         self.model = MaMI(config)
         self.start = begin(self.model, self.kind, recipe.init)
+        if self.model.own is not None:
+            # They have the last word, and none before.
+            self.model.own.clear()
         self.guides = self._guides(guides)
         self.learner: nn.ModuleDict = self._learner().to(device)
         self.pictures = Pictures(self.data, stored(config.image))
@@ -242,45 +241,48 @@ class EncoderTask:
             return None
         if self.recipe.closed_form:
             some = _some(self.data)
-            self._whiten(self._seen(some), some.records)
-        pooled = torch.from_numpy(self._seen(self.judges)).float().to(self.device)
-        found = by_source(
-            self.judges.records,
-            lambda rows: self.model.compared(self.model.head(pooled[rows])).cpu().numpy(),
-        )
+            fitted = self._seen(some)
+            self._whiten(fitted, some.records)
+            own_maps.fit(self.model, self.sets, fitted, some.records)
+        found = by_source(self.judges.records, self._embeddings(self._seen(self.judges)))
         return float(np.mean([one.auc.value for one in found.values()]))
+
+    def _embeddings(self, seen: Seen) -> Callable[[NDArray[np.intp]], NDArray[np.float32]]:
+        pooled, squares = (
+            torch.from_numpy(one).float().to(self.device) for one in (seen.pooled, seen.squares)
+        )
+
+        def of(rows: NDArray[np.intp]) -> NDArray[np.float32]:
+            tokens = self.model.last(pooled[rows], squares[rows], pooled[rows])
+            found: NDArray[np.float32] = self.model.compared(tokens).cpu().numpy()
+            return found
+
+        return of
 
     def facts(self) -> dict[str, Any]:
         """Whiten the head again where the recipe says so, and find the rejection rule."""
-        pooled = self._seen(self.data)
+        fitted = self._seen(self.data)
         if self.recipe.closed_form:
-            self._whiten(pooled, self.data.records)
+            self._whiten(fitted, self.data.records)
+            own_maps.fit(self.model, self.sets, fitted, self.data.records)
         judged = self.val if len(self.val) else self.data
-        features = self._seen(self.val) if len(self.val) else pooled
+        features = self._seen(self.val) if len(self.val) else fitted
         return {
-            "pictures": rules(pooled, self.data.records, features, judged.records),
+            "pictures": rules(fitted.pooled, self.data.records, features.pooled, judged.records),
             "judged_on": "val" if len(self.val) else "train",
         }
 
-    def _seen(self, dataset: Dataset) -> NDArray[np.float64]:
-        """Features before the head, of the pictures as they are."""
-        pictures = Pictures(dataset, self.model.config.image)
-        self.model.eval()
-        seen = [
-            self.model(pictures.batch(range(at, min(at + 32, len(dataset)))).to(self.device)).pooled
-            for at in range(0, len(dataset), 32)
-        ]
-        self.model.train()
-        return torch.cat(seen).cpu().double().numpy()
+    def _seen(self, dataset: Dataset) -> Seen:
+        return seen_of(self.model, dataset, self.device)
 
-    def _whiten(self, pooled: NDArray[np.float64], records: Sequence[Record]) -> None:
+    def _whiten(self, seen: Seen, records: Sequence[Record]) -> None:
         config = self.model.config
         # Places and slices of one scan differ by far more than visits do: no pairs of those.
         persons = [
             (r.source, r.name if r.kind in SCAN_KINDS else f"{r.patient}/{r.subject}")
             for r in records
         ]
-        found = whiten(pooled, persons, self.model.depths, config.features)
+        found = whiten(seen.pooled, persons, self.model.depths, config.features)
         self.model.head.weight.copy_(torch.from_numpy(found.weight))
         self.model.head.bias.copy_(torch.from_numpy(found.bias))
 
@@ -313,37 +315,3 @@ def _found(vectors: Tensor, who: Tensor) -> float:
     scores = rows @ rows.T
     scores.fill_diagonal_(-2.0)
     return float((who[scores.argmax(dim=1)] == who).float().mean())
-
-
-def rules(
-    fitted: NDArray[np.float64],
-    fitted_records: Sequence[Record],
-    judged: NDArray[np.float64],
-    judged_records: Sequence[Record],
-) -> dict[str, list[dict[str, Any]]]:
-    """By class, and in it by set: mean and spread of the pooled features, and the farthest of ours.
-
-    The distance is the root mean square of the features' deviations in units of their spread. A set
-    without judged images takes its limit from the fitted ones.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    fitted_kinds = [(class_of(record), record.source) for record in fitted_records]
-    judged_kinds = [(class_of(record), record.source) for record in judged_records]
-    for kind in sorted(set(fitted_kinds)):
-        rows = fitted[[one == kind for one in fitted_kinds]]
-        mean = rows.mean(axis=0)
-        # Features that hardly vary in a class would outvote all others, so spreads have a floor.
-        spread = rows.std(axis=0) + 0.1 * rows.std() + 1e-6
-        seen = judged[[one == kind for one in judged_kinds]]
-        seen = seen if len(seen) else rows
-        distance = np.sqrt((((seen - mean) / spread) ** 2).mean(axis=1))
-        name, source = kind
-        found.setdefault(name, []).append(
-            {
-                "source": source,
-                "mean": [round(float(value), 5) for value in mean],
-                "spread": [round(float(value), 5) for value in spread],
-                "limit": round(min(float(distance.max() * MARGIN), FARTHEST), 4),
-            }
-        )
-    return found

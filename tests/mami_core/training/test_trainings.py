@@ -18,10 +18,11 @@ from mami_core.models.mfm import MedicalConfig
 from mami_core.models.remover import RemoverConfig
 from mami_core.models.verifier import LEVELS, NUMBERS
 from mami_core.training import LOG, TrainingError, train_mami, train_mfm, train_unet
-from mami_core.training.mami import GUIDES, EncoderTask, rules
+from mami_core.training.mami import GUIDES, EncoderTask
 from mami_core.training.mfm import MedicalTask, learnable, platt, table, utility_zero
 from mami_core.training.priors import Alignment
 from mami_core.training.recipe import PRESETS, Recipe
+from mami_core.training.recognised import rules
 from mami_core.training.unet import RemoverTask
 from mami_core.weights import WeightsError, load
 
