@@ -31,7 +31,7 @@ def test_its_tiles_cover_it_wholly(
     turn = np.deg2rad(angle)
     column = np.floor(at[0] + along * np.cos(turn) - across * np.sin(turn)).astype(int)
     row = np.floor(at[1] + along * np.sin(turn) + across * np.cos(turn)).astype(int)
-    seen = (0 <= row) & (row < 200) & (0 <= column) & (column < 200)
+    seen = (row >= 0) & (row < 200) & (column >= 0) & (column < 200)
     assert mask(slant.tiles(), 200, 200)[row[seen], column[seen]].all()
 
 
