@@ -6,7 +6,8 @@ BIN := .venv/bin
 
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,train]'
+	@# Python compiles a module when it is first imported; most of them never are.
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,train]'
 	touch $@
 
 demo: .venv/ready

@@ -85,14 +85,19 @@ def test_a_size_is_that_of_the_copy_and_an_unknown_age_is_no_age() -> None:
     assert rows[0, 2:].sum() == 2
 
 
-def test_it_can_not_pass_the_power_control_nor_set_its_bar(people: People) -> None:
+def test_it_is_not_in_the_power_control_and_without_an_encoder_that_is_too_weak(
+    people: People,
+) -> None:
     """It breaks every plant, for it never looks at what a plant changes."""
     folder = people(val=32, train=20, noise=1e6)
     told(folder, lambda person, _: {"age": str(5 + 10 * (person % 8))})
     asked = {"remover": "blur:8", "adaptive": True, "control": True}
-    asked["linkages"] = ("original", "outer", "inner")
-    record = run(folder, **asked)
-    assert record["sources"]["demo"]["power"] == {}
+    asked["linkages"] = ("original", "outer")
     record = run(folder, **asked, attackers=("outline", "header"))
+    (said,) = record["sources"]["demo"]["power"].values()
     assert set(record["sources"]["demo"]["power"]) == {"outline"}
+    assert set(said["planted"]) == {"identity", "warp", "tone", "shuffle"}
+    assert said["planted"]["identity"]["outer"] > said["auc"] - 0.05
+    assert not said["passes"]
     assert "too weak to tell" in first_sentence(record)
+    assert "pass the power control" in last_line(record)

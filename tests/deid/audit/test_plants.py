@@ -110,16 +110,6 @@ def test_donors_of_a_fitted_remover_are_not_the_attackers(folder: Path) -> None:
     assert 30 < int(some.split()[0]) < 57
 
 
-def test_a_control_without_an_encoder_is_too_weak_to_tell(folder: Path) -> None:
-    record = run(folder, "blur", attackers=("outline",), control=True, linkages=PLAIN)
-    said = record["sources"]["demo"]["power"]["outline"]
-    assert set(said["planted"]) == {"identity", "warp", "tone", "shuffle"}
-    assert said["planted"]["identity"]["outer"] > said["auc"] - 0.05
-    assert not said["passes"]
-    assert "too weak to tell" in first_sentence(record)
-    assert "pass the power control" in last_line(record)
-
-
 def test_the_console_says_that_an_edit_which_changes_nothing_takes_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

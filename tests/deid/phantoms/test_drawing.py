@@ -173,12 +173,12 @@ def _grey_fundus(patient: int, visit: int) -> Picture:
 
 
 @pytest.mark.parametrize("draw", [lambda p, v: chest_xray(p, v, 160), _grey_fundus])
-def test_thumbnails_of_twenty_patients_match_above_chance_and_far_from_always(
+def test_thumbnails_of_patients_match_above_chance_and_far_from_always(
     draw: Callable[[int, int], Picture],
 ) -> None:
-    pictures, owner = _population(draw, 20)
+    pictures, owner = _population(draw, 14)
     floor = _rank_1(_correlations([_thumbnail(p, 32) for p in pictures]), owner)
-    chance = 2 / 59
+    chance = 2 / 41
     assert 2.5 * chance < floor < 0.5
     some = owner < 10
     few = [picture for picture, keep in zip(pictures, some, strict=True) if keep]
@@ -189,10 +189,10 @@ def test_thumbnails_of_twenty_patients_match_above_chance_and_far_from_always(
 
 
 def test_ct_scans_match_by_pixels_far_from_always_and_better_once_bodies_are_aligned() -> None:
-    volumes, owner = _population(lambda p, v: ct_volume(p, v, 64, 12), 20)
+    volumes, owner = _population(lambda p, v: ct_volume(p, v, 64, 12), 14)
     windowed = [np.clip((v[2:10] + 1000) / 1400.0, 0, 1) for v in volumes]
     floor = _rank_1(_correlations(windowed), owner)
-    assert 2.5 * 2 / 59 < floor < 0.5
+    assert 2.5 * 2 / 41 < floor < 0.5
     aligned = []
     for volume in windowed:
         body = ndimage.binary_opening(volume.mean(0) > 0.4)

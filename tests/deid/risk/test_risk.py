@@ -14,7 +14,7 @@ from PIL import Image
 
 from deid.risk import Cohort, Risk, largest, residual_risk
 from deid.risk.build import build_cohort
-from deid.risk.calibration import calibrate
+from deid.risk.calibration import calibrate, of_the_largest
 from deid.risk.edits import EDITS, empty_pictures
 from deid.risk.residual import FARTHEST
 from mami_core.data import Dataset, open_dataset, reserved
@@ -115,6 +115,9 @@ def test_reported_risk_is_what_an_attacker_finds(
     assert found.holds
     bases = {risk.basis for risk in found.risks}
     assert bases == {"visit", "model"}
+    together = of_the_largest([found, found])
+    assert (together.mean, together.measured) == (found.mean, found.measured)
+    assert together.risks == found.risks
 
 
 def test_risk_by_the_model_is_on_average_risk_by_one_other_visit(

@@ -99,7 +99,7 @@ def test_what_can_not_be_used_is_counted_with_a_reason(radiographs: Path) -> Non
 
 def test_a_scrubbed_tree_pairs_with_its_originals(radiographs: Path, tmp_path: Path) -> None:
     share, private = tmp_path / "share", tmp_path / "private"
-    scrub(radiographs, share, run_dir=private)
+    scrub(radiographs, share, run_dir=private, text="off")
     data = open_set(str(radiographs)).by_kind()
     release = paired(data, share, private, None)
     assert release is not None
