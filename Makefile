@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@# Python compiles a module when it is first imported; most of them never are.
+	@# A module is compiled when it is first imported; most of them never are.
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,train]'
 	touch $@
 
@@ -20,6 +20,8 @@ test: export OPENBLAS_NUM_THREADS = 1
 # Memory that a forward pass gave back is kept for the next one, not fetched anew page by page.
 test: export MALLOC_TRIM_THRESHOLD_ = 1000000000
 test: export MALLOC_MMAP_THRESHOLD_ = 1000000000
+# Dozens of tests start the program anew: what was compiled once is kept, whatever the shell says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadscope -rs
 
