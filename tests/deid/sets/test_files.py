@@ -93,7 +93,7 @@ def test_what_can_not_be_used_is_counted_with_a_reason(radiographs: Path) -> Non
         "one image of the person (impostors only)",
     }
     assert source["excluded"][why] == 1
-    assert (source["images"], source["patients"]) == (27, 13 - (first.parent != second.parent))
+    assert (source["images"], source["patients"]) == (15, 7 - (first.parent != second.parent))
     assert record["left_out"] == opened.counted()
 
 
