@@ -4,6 +4,9 @@ BIN := .venv/bin
 
 .PHONY: demo test lint bench
 
+# Every run starts several processes: what was compiled once is kept, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE =
+
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@# A module is compiled when it is first imported; most of them never are.
@@ -20,8 +23,6 @@ test: export OPENBLAS_NUM_THREADS = 1
 # Memory that a forward pass gave back is kept for the next one, not fetched anew page by page.
 test: export MALLOC_TRIM_THRESHOLD_ = 1000000000
 test: export MALLOC_MMAP_THRESHOLD_ = 1000000000
-# Dozens of tests start the program anew: what was compiled once is kept, whatever the shell says.
-test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadscope -rs
 

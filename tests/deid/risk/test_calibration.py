@@ -34,7 +34,8 @@ def test_each_cohort_belongs_to_a_bundled_encoder_and_all_hold_the_same_people(
         assert cohort.encoder == encoder.sha256
         assert cohort.patients >= 30
         assert len(cohort.people) <= 1000
-    assert len({tuple(cohort.owner) for _, cohort in attackers.values()}) == 1
+    cohorts = [cohort for _, cohort in attackers.values()]
+    assert len({(tuple(one.owner), *sorted(one.sources.items())) for one in cohorts}) == 1
 
 
 def _some(record: Record) -> bool:
