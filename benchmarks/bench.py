@@ -28,10 +28,11 @@ from pydicom.uid import generate_uid
 
 from deid import images
 from deid.phantoms import chest_xray, ct_volume
+from deid.scrub.jobs import Done, Job
 from deid.scrub.look import finder, squares
 from deid.scrub.models import Models
 from deid.scrub.options import Options
-from deid.scrub.pool import Done, Job, Pool
+from deid.scrub.pool import Pool
 from deid.scrub.run import scrub
 from deid.text import search_single, search_stack
 

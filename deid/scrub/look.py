@@ -1,5 +1,5 @@
 """The first look at a unit (one file, or the files of one stack): what has to be known of the
-pixels before any file is written. Runs in a worker; see `deid.scrub.pool` for what a yield means.
+pixels before any file is written. Runs in a worker; see `deid.scrub.jobs` for what a yield means.
 """
 
 from __future__ import annotations
@@ -15,11 +15,19 @@ from numpy.typing import NDArray
 from deid import images
 from deid.images.record import Image
 from deid.reasons import Withheld
+from deid.scrub.jobs import SPREAD, Question
 from deid.scrub.options import MODALITIES
-from deid.scrub.pool import Question
 from deid.scrub.shortage import reraise_shortage
 from deid.scrub.terms import Item, Look, Original, Terms, admit
-from deid.text import Box, Finder, search_single, search_stack
+from deid.text import (
+    Box,
+    Finder,
+    Part,
+    PartText,
+    search_part,
+    search_single,
+    search_slices,
+)
 
 #: Frames of a scan that the models look at (paper, section 4.1).
 FRAMES = 8
@@ -51,7 +59,7 @@ def look(items: tuple[Item, ...], terms: Terms) -> Generator[Question, Any, list
         stack = _stacked([image for _, image in kept])
         try:
             common = yield from _decide(stack, terms)
-            boxes = _text(stack, terms)
+            boxes = yield from _text(stack, terms)
         except Withheld as withheld:
             reraise_shortage(withheld)
             found += [Look(item.n, withheld.reason, withheld.detail) for item, _ in kept]
@@ -152,24 +160,35 @@ def _refuse_head(stack: Image, region: str | None) -> None:
         raise Withheld("head", "the picture shows a head, so a face may be in view")
 
 
-def _text(stack: Image, terms: Terms) -> tuple[tuple[Box, ...], ...]:
+def _text(stack: Image, terms: Terms) -> Generator[Question, Any, tuple[tuple[Box, ...], ...]]:
     """The boxes to blank, frame by frame."""
     if terms.text == "off":
         return ((),) * len(stack.pixels)
     if terms.text == "unavailable":
         raise Withheld("text_unavailable", "the text search can not run here; see --text off")
     pictures = images.plain(stack)
-    result = (
-        search_stack(pictures, finder())
-        if len(pictures) > 1
-        else search_single(pictures[0], finder())
-    )
+    if len(pictures) > 1:
+        result = yield from search_slices(pictures, _side_by_side)
+    else:
+        result = search_single(pictures[0], finder())
     if result.remains:
         raise Withheld("text_remains", "text is still readable after blanking; look at it by eye")
     boxes = tuple(tuple(frame) for frame in result.boxes)
     if any(boxes) and not images.supports_edit(stack):
         raise Withheld("unsupported_edit", "it has text, and can not be edited in this format yet")
     return boxes
+
+
+def _side_by_side(parts: list[Part]) -> Generator[Question, Any, list[PartText]]:
+    """Have all workers search the parts of a stack: it may be all that there is to do."""
+    found: list[PartText] = yield (SPREAD, [(f"{__name__}:search", (part,)) for part in parts])
+    return found
+
+
+def search(part: Part, _: Terms) -> Generator[Question, Any, PartText]:
+    """Job: search one part of a stack."""
+    yield from ()
+    return search_part(part, finder())
 
 
 def spread(frames: int) -> NDArray[np.intp]:

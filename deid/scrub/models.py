@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.risk import Cohort
+from deid.scrub.jobs import Question
 from deid.scrub.options import CannotStart, Options
-from deid.scrub.pool import Question
 from deid.scrub.terms import Attacker, Card
 
 if TYPE_CHECKING:

@@ -1,17 +1,13 @@
-"""Worker processes that may be lost, and jobs that may ask the models while they run.
+"""Worker processes that may be lost.
 
-A job is a generator function. What it yields is a question (kind, payload) for the one process that
-holds the models; it goes on with the answer. While one job of a worker waits for an answer, the
-worker runs another. A worker that dies (a native decoder on a hostile file) takes only the guilty
-job with it, after a second try: its other jobs are run again. A job that runs out of memory, or
-whose worker the kernel kills, is tried a second time with nothing else under way.
+A worker that dies (a native decoder on a hostile file) takes only the guilty job with it, after a
+second try: its other jobs are run again. A job that runs out of memory, or whose worker the kernel
+kills, is tried a second time with nothing else under way. See `deid.scrub.jobs` for what a job is.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import importlib
 import multiprocessing
 import os
 import signal
@@ -19,7 +15,6 @@ import socket
 import struct
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,126 +23,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from deid.native_lines import discard
+from deid.scrub.jobs import ENDS, SETUP, SPREAD, Ask, Done, Failed, Job, Question, serve
 from deid.scrub.options import CannotStart
 from deid.scrub.shortage import OUT_OF, is_shortage
-
-Question = tuple[str, Any]
-Ask = Callable[[list[Question]], list[Any]]
-
-#: What a worker is busy with before its first job.
-_SETUP = 0
-
-#: What the system says where a file system, a quota or a limit on files is full.
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Seconds that a job may run between two signs of life before its worker is given up.
 PATIENCE = 600.0
 #: Seconds between two looks at who is late; no more than two such spans count at once, since this
 #: process may have been stopped itself and its workers with it.
 SPAN = 5.0
-
-#: Signals that end a run; the process that holds the models decides how.
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One call of a generator function in a worker.
-
-    Attributes
-    ----------
-    target
-        ``package.module:function``; imported in the worker, called with `args` and the context.
-    size
-        Bytes that the job holds while it runs, for the byte budget.
-    tried
-        Whether it failed once without being to blame for sure.
-    """
-
-    key: Any
-    target: str
-    args: tuple[Any, ...]
-    size: int = 0
-    tried: bool = False
-
-
-@dataclass(frozen=True)
-class Done:
-    """A job ended: `value` is what it returned."""
-
-    job: Job
-    value: Any
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A job raised something unforeseen, or its worker died on it (`error` is then None).
-
-    `short` says that the machine ran out of memory or the like, which is not the job's fault.
-    """
-
-    job: Job
-    error: str | None
-    kind: str = ""
-    no_space: bool = False
-    short: bool = False
-
-
-def drive(job: Job, ask: Ask, context: Any = None) -> Any:
-    """Run one job in this process (for tests and for callers without a pool)."""
-    generator = _resolve(job.target)(*job.args, context)
-    answer = None
-    while True:
-        try:
-            question = generator.send(answer)
-        except StopIteration as stop:
-            return stop.value
-        answer = ask([question])[0]
-
-
-def _resolve(target: str) -> Callable[..., Any]:
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def _serve(connection: Connection) -> None:
-    """Body of a worker: set up, then start jobs and feed answers until the other side is gone."""
-    # Workers are ended by that side, not by the terminal, whose interrupt would condemn a job.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
-    discard()
-    try:
-        context = connection.recv()()
-        connection.send(("ready", _SETUP, None))
-    except BaseException:  # the other side sees the death, and says it in one line
-        return
-    held: dict[int, Any] = {}
-    while True:
-        try:
-            number, job, answer = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            if job is not None:
-                held[number] = _resolve(job.target)(*job.args, context)
-            question = held[number].send(answer)
-        except StopIteration as stop:
-            held.pop(number, None)
-            reply = ("done", number, stop.value)
-        except BaseException as error:
-            held.pop(number, None)
-            no_space = isinstance(error, OSError) and error.errno in NO_SPACE
-            short = is_shortage(error)
-            told = (traceback.format_exc(), type(error).__name__, no_space, short)
-            reply = ("failed", number, told)
-        else:
-            reply = ("ask", number, question)
-        try:
-            connection.send(reply)
-        except (BrokenPipeError, OSError):
-            return
 
 
 @contextlib.contextmanager
@@ -190,7 +74,7 @@ class _Worker:
     connection: Connection
     jobs: dict[int, Job] = field(default_factory=dict)
     outbox: deque[tuple[int, Job | None, Any]] = field(default_factory=deque)
-    current: int | None = _SETUP
+    current: int | None = SETUP
     waited: float = 0.0
 
     def greet(self, setup: Callable[[], Any]) -> None:
@@ -221,6 +105,33 @@ class _Worker:
         return self.waited > PATIENCE
 
 
+@dataclass
+class _Spread:
+    """What a job asked to have done side by side, and what came of it so far."""
+
+    worker: _Worker
+    number: int
+    count: int
+    ends: dict[int, Done | Failed] = field(default_factory=dict)
+
+    def answer(self) -> Any:
+        """The values in their order; an exception where one is lost."""
+        lost = [end for end in self.ends.values() if isinstance(end, Failed)]
+        if any(end.short for end in lost):
+            return MemoryError()
+        if lost:
+            return RuntimeError(lost[0].error or "a worker died on a part of it")
+        return [end.value for _, end in sorted(self.ends.items()) if isinstance(end, Done)]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The key of a job that is one of several side by side."""
+
+    whole: _Spread
+    index: int
+
+
 class Pool:
     """Runs jobs in `workers` processes with bounded memory.
 
@@ -245,6 +156,7 @@ class Pool:
         self._budget = budget
         self._numbers = 0
         self._workers: list[_Worker] = []
+        self._parts: deque[Job] = deque()
         try:
             self._workers += (self._start() for _ in range(workers))
         except BaseException as error:
@@ -264,7 +176,7 @@ class Pool:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+        process = self._context.Process(target=serve, args=(theirs,), daemon=True)
         with _undisturbed():
             process.start()
         theirs.close()
@@ -289,6 +201,13 @@ class Pool:
         ask
             Answers questions, in this process.
         """
+        for end in self._ends(jobs, ask):
+            if isinstance(end.job.key, _Part):
+                self._gather(end.job.key, end)
+            else:
+                yield end
+
+    def _ends(self, jobs: Callable[[], Job | None], ask: Ask) -> Iterator[Done | Failed]:
         again: deque[Job] = deque()
         looked = time.monotonic()
         while self._fill(jobs, again):
@@ -305,7 +224,9 @@ class Pool:
                         yield from self._replace(worker, again, retry=True)
                         continue
                     worker.current, worker.waited = None, 0.0
-                    if state == "ask":
+                    if state == "ask" and value[0] == SPREAD:
+                        self._spread(worker, number, value[1])
+                    elif state == "ask":
                         questions.append((worker, number, value))
                     elif state != "ready":
                         job = worker.jobs.pop(number)
@@ -326,6 +247,12 @@ class Pool:
         """Start jobs while there is room; False when nothing is under way any more."""
         under_way = [job for worker in self._workers for job in worker.jobs.values()]
         held, count = sum(job.size for job in under_way), len(under_way)
+        # A job under way waits for them, so they wait for nothing.
+        while self._parts:
+            part = self._parts.popleft()
+            if self._waits(part.key.whole):
+                self._begin(part)
+                count += 1
         while count < self._in_flight:
             job = again.popleft() if again else jobs()
             if job is None:
@@ -333,12 +260,34 @@ class Pool:
             if count and held + job.size > self._budget:
                 again.appendleft(job)
                 break
-            self._numbers += 1
-            worker = min(self._workers, key=lambda w: len(w.jobs))
-            worker.jobs[self._numbers] = job
-            worker.post(self._numbers, job, None)
+            self._begin(job)
             held, count = held + job.size, count + 1
         return count > 0
+
+    def _begin(self, job: Job) -> None:
+        self._numbers += 1
+        worker = min(self._workers, key=lambda w: len(w.jobs))
+        worker.jobs[self._numbers] = job
+        worker.post(self._numbers, replace(job, key=None), None)
+
+    def _spread(
+        self, worker: _Worker, number: int, parts: list[tuple[str, tuple[Any, ...]]]
+    ) -> None:
+        whole = _Spread(worker, number, len(parts))
+        # What befalls a part befalls the whole, which has a second try.
+        self._parts.extend(
+            Job(_Part(whole, index), *part, tried=True) for index, part in enumerate(parts)
+        )
+
+    def _gather(self, part: _Part, end: Done | Failed) -> None:
+        whole = part.whole
+        whole.ends[part.index] = end
+        if len(whole.ends) == whole.count and self._waits(whole):
+            whole.worker.post(whole.number, None, whole.answer())
+
+    def _waits(self, whole: _Spread) -> bool:
+        """Whether the worker that asked is still there; if it died its job is begun anew."""
+        return any(worker is whole.worker for worker in self._workers)
 
     def _alone(self, job: Job) -> Job:
         """The job once more, with nothing else under way."""
@@ -350,12 +299,16 @@ class Pool:
         The job that it was running may be innocent too (whoever is short of memory kills a worker):
         with `retry` it is tried once more.
         """
-        if worker.current == _SETUP:
+        if worker.current == SETUP:
             raise CannotStart(
                 "a worker process can not start; free memory, lower --workers, or reinstall"
             )
         suspect = worker.jobs.pop(worker.current or 0)
-        again.extend(worker.jobs.values())
+        if isinstance(suspect.key, _Part) and suspect.key.whole.worker is worker:
+            # The job that asked for it is gone too; begun anew as innocent it would never end.
+            suspect = worker.jobs.pop(suspect.key.whole.number)
+        for job in worker.jobs.values():
+            (self._parts if isinstance(job.key, _Part) else again).append(job)
         if retry:
             worker.process.join(5.0)  # its connection is closed a moment before it is gone
         # No decoder sends these: the kernel does where memory runs short, or a person.

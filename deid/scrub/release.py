@@ -19,9 +19,9 @@ from deid.images.record import Image
 from deid.reasons import Withheld
 from deid.scrub.edit import add_residual
 from deid.scrub.figures import Figures, measure
+from deid.scrub.jobs import Question
 from deid.scrub.journal import PARTIAL
 from deid.scrub.look import describe, spread, squares
-from deid.scrub.pool import Question
 from deid.scrub.shortage import reraise_shortage
 from deid.scrub.terms import Item, Look, Terms
 from deid.tags import Cleaned, PixelFacts, Pseudonyms, clean

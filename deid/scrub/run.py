@@ -22,12 +22,13 @@ from deid import images
 from deid.images.record import Found, Header
 from deid.reasons import Withheld
 from deid.scrub import folders
+from deid.scrub.jobs import NO_SPACE, Done, Failed, Job, Question
 from deid.scrub.journal import PARTIAL, Journal
 from deid.scrub.models import Models
 from deid.scrub.options import CannotStart, Options, Stopped
 from deid.scrub.outcome import Result, finish
 from deid.scrub.plan import Patient, Plan, manifest_patients, plan
-from deid.scrub.pool import NO_SPACE, Done, Failed, Job, Pool, Question
+from deid.scrub.pool import Pool
 from deid.scrub.release import Released, withheld_row
 from deid.scrub.shortage import OUT_OF, is_shortage, reraise_shortage
 from deid.scrub.terms import Item, Look, Terms, admit

@@ -3,6 +3,25 @@
 from deid.text.blank import blank
 from deid.text.box import Box
 from deid.text.finder import Finder
-from deid.text.stack import StackText, search_single, search_stack
+from deid.text.stack import (
+    Part,
+    PartText,
+    StackText,
+    search_part,
+    search_single,
+    search_slices,
+    search_stack,
+)
 
-__all__ = ["Box", "Finder", "StackText", "blank", "search_single", "search_stack"]
+__all__ = [
+    "Box",
+    "Finder",
+    "Part",
+    "PartText",
+    "StackText",
+    "blank",
+    "search_part",
+    "search_single",
+    "search_slices",
+    "search_stack",
+]

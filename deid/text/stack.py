@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from deid.text.blank import blank
 from deid.text.box import Box, union
 from deid.text.finder import Finder
 from deid.text.strokes import odd_slices
+
+#: Slices that are searched by themselves at once; what can be read on them is blanked on the next.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,51 @@ def search_single(picture: NDArray[Any], finder: Finder) -> StackText:
     return StackText([boxes], remains)
 
 
-def search_stack(pictures: NDArray[Any], finder: Finder) -> StackText:
+@dataclass(frozen=True)
+class Part:
+    """A picture of a stack, to be searched by itself.
+
+    Attributes
+    ----------
+    near
+        Where it has strokes that its neighbours do not explain; None of a picture that speaks for
+        all slices.
+    """
+
+    picture: NDArray[Any]
+    near: Box | None = None
+
+
+@dataclass(frozen=True)
+class PartText:
+    """The text of a part: the boxes to blank, whether any remains, and whether it can be read."""
+
+    boxes: list[Box]
+    remains: bool = False
+    legible: bool = False
+
+
+def search_part(part: Part, finder: Finder) -> PartText:
+    """Search one part; where there are odd strokes, whole only if these may be text."""
+    if part.near is None:
+        return PartText(*_search(part.picture, finder))
+    near = part.picture[part.near.y0 : part.near.y1, part.near.x0 : part.near.x1]
+    # One size of a picture may hide from the detector what another shows, so here it need not be
+    # sure, and both are searched then.
+    if not finder.suspects(near):
+        return PartText([])
+    boxes, remains = _search(part.picture, finder)
+    found = (box.move(part.near.x0, part.near.y0) for box in finder.find(near))
+    boxes = union([*boxes, *found])
+    return PartText(boxes, remains, finder.legible(part.picture, boxes))
+
+
+#: Searches parts in any order, anywhere, and gives what `search_part` says of each. What it yields
+#: on the way is between it and whoever drives it.
+Each = Callable[[list[Part]], Generator[Any, Any, list[PartText]]]
+
+
+def search_slices(pictures: NDArray[Any], each: Each) -> Generator[Any, Any, StackText]:
     """Search the slices of a series, or the frames of an object, as one.
 
     They share their burned-in text, so the detector sees the first, the middle and the last picture
@@ -52,32 +100,42 @@ def search_stack(pictures: NDArray[Any], finder: Finder) -> StackText:
     Parameters
     ----------
     pictures
-        ``(frames, rows, columns)`` or ``(frames, rows, columns, 3)``, one scale for all frames.
+        ``(frames, rows, columns)`` or ``(frames, rows, columns, 3)``, one scale for all frames; at
+        least two.
     """
+    found = yield from each([Part(picture) for picture in _digest(pictures)])
+    shared = union(box for one in found for box in one.boxes)
+    remains = any(one.remains for one in found)
+    single: dict[int, list[Box]] = {}
+    odd = list(odd_slices(pictures, shared).items())
+    for start in range(0, len(odd), _AT_ONCE):
+        several = odd[start : start + _AT_ONCE]
+        parts = [Part(blank(pictures[index], shared), near) for index, near in several]
+        found = yield from each(parts)
+        for (index, _), one in zip(several, found, strict=True):
+            single[index] = one.boxes
+            remains |= one.remains
+            # What can be read on one slice may stand on its neighbours, too faint to be noticed.
+            if one.legible:
+                shared = union([*shared, *one.boxes])
+    return StackText([union([*shared, *single.get(i, [])]) for i in range(len(pictures))], remains)
+
+
+def search_stack(pictures: NDArray[Any], finder: Finder) -> StackText:
+    """Search a stack (see `search_slices`) in this process; one picture, whole."""
     if len(pictures) == 1:
         return search_single(pictures[0], finder)
-    shared: list[Box] = []
-    remains = False
-    for picture in _digest(pictures):
-        boxes, left = _search(picture, finder)
-        shared = union([*shared, *boxes])
-        remains |= left
-    single: dict[int, list[Box]] = {}
-    for index, part in odd_slices(pictures, shared).items():
-        slice_ = blank(pictures[index], shared)
-        near = slice_[part.y0 : part.y1, part.x0 : part.x1]
-        # One size of a picture may hide from the detector what another shows, so here it need not
-        # be sure, and both are searched then.
-        if not finder.suspects(near):
-            continue
-        boxes, left = _search(slice_, finder)
-        boxes = union([*boxes, *(box.move(part.x0, part.y0) for box in finder.find(near))])
-        remains |= left
-        # What can be read on one slice may stand on its neighbours, too faint to be noticed there.
-        if finder.legible(slice_, boxes):
-            shared = union([*shared, *boxes])
-        single[index] = boxes
-    return StackText([union([*shared, *single.get(i, [])]) for i in range(len(pictures))], remains)
+
+    def here(parts: list[Part]) -> Generator[Any, Any, list[PartText]]:
+        yield from ()
+        return [search_part(part, finder) for part in parts]
+
+    steps = search_slices(pictures, here)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return cast(StackText, stop.value)
 
 
 def _search(picture: NDArray[Any], finder: Finder) -> tuple[list[Box], bool]:

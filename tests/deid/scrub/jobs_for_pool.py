@@ -9,6 +9,8 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+from deid.scrub.jobs import SPREAD
+
 
 def nothing() -> None:
     """Set-up of a worker that needs none."""
@@ -92,3 +94,14 @@ def complains(line: bytes, _: None) -> Generator[Any, Any, int]:
     """Write to stderr past Python, as native libraries do."""
     yield ("double", b"")
     return os.write(2, line)
+
+
+def shares(how: str, parts: list[Any], _: None) -> Generator[Any, Any, int]:
+    """Have several jobs of one name done side by side, and add up what they return."""
+    return sum((yield (SPREAD, [(f"jobs_for_pool:{how}", part) for part in parts])))
+
+
+def twice(number: int, _: None) -> Generator[Any, Any, int]:
+    """Ask nobody."""
+    yield from ()
+    return 2 * number

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from deid.scrub.jobs import Done, Failed, Job, drive
 from deid.scrub.options import CannotStart
-from deid.scrub.pool import Done, Failed, Job, Pool, drive
+from deid.scrub.pool import Pool
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -23,10 +24,10 @@ def answer(questions: list[tuple[str, Any]]) -> list[Any]:
     return [2 * len(payload) for _, payload in questions]
 
 
-def run(jobs: list[Job], **options: Any) -> list[Done | Failed]:
+def run(jobs: list[Job], workers: int = 2, **options: Any) -> list[Done | Failed]:
     queue = iter(jobs)
     settings = {"in_flight": 6, "budget": 10**9, **options}
-    with Pool(2, setup=jobs_for_pool.nothing, **settings) as pool:
+    with Pool(workers, setup=jobs_for_pool.nothing, **settings) as pool:
         return list(pool.run(lambda: next(queue, None), answer))
 
 
@@ -102,6 +103,38 @@ def test_a_job_short_of_memory_is_tried_twice_and_not_to_blame(how: str, tmp_pat
     assert (failed.job.key, failed.short) == ("bad", how != "SIGSEGV")
     assert len(os.listdir(tmp_path)) == 2
     assert sum(isinstance(end, Done) for end in ends) == 4
+
+
+@pytest.mark.parametrize("budget", [1, 10**9])
+def test_jobs_that_share_their_work_out_hold_nobody_up(budget: int) -> None:
+    parts = [(n,) for n in range(7)]
+    jobs = [Job(n, "jobs_for_pool:shares", ("twice", parts), size=100) for n in range(5)]
+    ends = run(jobs, in_flight=2, budget=budget)
+    assert [end.value for end in ends if isinstance(end, Done)] == [42] * 5
+    assert drive(jobs[0], answer) == 42
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_of_work_that_was_shared_out_a_lost_part_loses_the_whole_and_nothing_else(
+    workers: int,
+) -> None:
+    jobs = [Job(n, "jobs_for_pool:shares", ("twice", [(n,)] * 4)) for n in range(4)]
+    jobs += [Job("dies", "jobs_for_pool:shares", ("dies", [(1,), (2,)]))]
+    jobs += [Job("raises", "jobs_for_pool:shares", ("raises", [(1,), (2,)]))]
+    ends = run(jobs, workers)
+    assert {end.job.key for end in ends if isinstance(end, Failed)} == {"dies", "raises"}
+    assert {end.job.key: end.value for end in ends if isinstance(end, Done)} == {
+        n: 8 * n for n in range(4)
+    }
+
+
+@pytest.mark.parametrize("how", ["memory", "SIGKILL"])
+def test_work_of_which_a_part_is_short_of_memory_is_tried_again(how: str, tmp_path: Path) -> None:
+    part = (str(tmp_path), how)
+    (failed,) = run([Job("bad", "jobs_for_pool:shares", ("tried", [part]))])
+    assert isinstance(failed, Failed)
+    assert failed.short
+    assert len(os.listdir(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("job", ["stops_idle", "stops_at_work"])

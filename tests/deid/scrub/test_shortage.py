@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from deid.reasons import Withheld
+from deid.scrub.jobs import Done, Failed
 from deid.scrub.options import CannotStart, Stopped
-from deid.scrub.pool import Done, Failed, Pool
+from deid.scrub.pool import Pool
 from deid.scrub.run import scrub
 from deid.scrub.shortage import is_shortage
 
