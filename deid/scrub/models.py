@@ -34,6 +34,9 @@ class Models:
 
     Nothing is loaded before the first question; what the weights say of themselves is read without
     torch, so that a run that never asks (``--metadata-only``) never waits for it.
+
+    `hashes` has what this run uses; the judge only with ``--max-risk``, so that without it neither
+    names under OUTPUT nor ``--resume`` depend on whom nobody asks.
     """
 
     def __init__(self, options: Options) -> None:
