@@ -224,7 +224,9 @@ def _held_to(
         seen = yield from identities(shown, terms.card.judges.get(modality, ()))
         figures = measured_anew(figures, decided, seen, others, named=item.named, terms=terms)
     if figures.above(max_risk):
-        raise _TooRisky(figures, "an attacker that took no part in the choice still finds it")
+        raise _TooRisky(
+            figures, "by an attacker that took no part in the choice its risk is above --max-risk"
+        )
     if figures.risk is None and not terms.allow_unproven:
         raise Withheld("unproven", _UNPROVEN)
     return figures

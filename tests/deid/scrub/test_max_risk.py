@@ -44,7 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_without_a_bound_nothing_is_asked_of_the_judge(
     radiographs: Path, tmp_path: Path, asked: Counter[str]
 ) -> None:
-    result = scrub(radiographs, tmp_path / "output", text="off")
+    result = scrub(radiographs, tmp_path / "output", text="off", workers=1)
     assert {row["risk_basis"] for row in result.rows} == {"visit, extrapolated, fixed only"}
     assert asked[JUDGE] == 0
     assert asked[ATTACKERS[0]] == 4
@@ -104,7 +104,7 @@ def test_what_the_judge_still_finds_is_withheld_and_no_higher_strength_is_tried(
             return self.generator.normal(size=super()._identity(asked).size)
 
     monkeypatch.setattr("deid.scrub.run.Models", Deceived)
-    rows = scrub(radiographs, tmp_path / "output", text="off", max_risk=0.5).rows
+    rows = scrub(radiographs, tmp_path / "output", text="off", max_risk=0.5, workers=1).rows
     assert tried == [0.25, 0.25]
     for row in rows:
         assert (row["status"], row["reason"]) == ("withheld", "risk")
@@ -123,7 +123,7 @@ def test_a_judge_without_a_cohort_of_its_own_proves_nothing(
 
     read = Cohort.load
     monkeypatch.setattr(Cohort, "load", load)
-    output = tmp_path / "output"
-    result = scrub(radiographs, output, text="off", max_risk=1.0, allow_unproven=allowed)
-    ends = {(row["status"], row["reason"], row["risk"]) for row in result.rows}
+    options = {"text": "off", "max_risk": 1.0, "allow_unproven": allowed, "workers": 1}
+    rows = scrub(radiographs, tmp_path / "output", **options).rows
+    ends = {(row["status"], row["reason"], row["risk"]) for row in rows}
     assert ends == {("done", "", "unknown") if allowed else ("withheld", "unproven", "unknown")}
