@@ -31,7 +31,7 @@ def scrub(
         float | None, typer.Option(help="0 (pixels identical) to 1.", show_default="by the card")
     ] = None,
     max_risk: Annotated[
-        float | None, typer.Option(help="Withhold images whose residual risk stays above.")
+        float | None, typer.Option(help="Withhold images whose risk stays above, measured anew.")
     ] = None,
     allow_unproven: Annotated[
         bool, typer.Option("--allow-unproven", help="Release where no risk can be stated.")

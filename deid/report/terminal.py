@@ -39,7 +39,8 @@ def console(
     Parameters
     ----------
     summary
-        ``images_per_second``, ``gallery_size``, ``warnings`` and ``not_tested`` are read.
+        ``images_per_second``, ``gallery_size``, ``options`` (`max_risk`), ``warnings`` and
+        ``not_tested`` are read.
     """
     from rich.table import Table
     from rich.text import Text
@@ -54,7 +55,9 @@ def console(
     console.print(table)
     if total.with_risk:
         people = int(summary["gallery_size"])
-        told = f"Risk: ranked first among {people:,} people; chance is {risk(1 / people)}."
+        told = f"Risk: ranked first among {people:,} people; chance is {risk(1 / people)}"
+        bounded = summary["options"].get("max_risk") is not None
+        told += "; measured anew by an attacker that chose nothing." if bounded else "."
         console.print(told, markup=False, highlight=False)
     for warning in summary["warnings"]:
         console.print(f"Warning: {visible(warning)}", markup=False, highlight=False)

@@ -16,7 +16,7 @@ REASONS = {
     "modality_unknown": "Nothing says what it shows; --modality decides.",
     "text_remains": "Text was still found in the pixels after blanking.",
     "text_unavailable": "Text search could not run, so clean pixels can not be claimed.",
-    "risk": "Its residual risk stayed above --max-risk.",
+    "risk": "Its residual risk is above --max-risk, by those who chose or as measured anew.",
     "unproven": "No risk can be stated for it and --max-risk was given; see --allow-unproven.",
     "too_large": "It would take more than 4 GiB of memory.",
     "unreadable": "The file could not be read; check its permissions and the disk.",

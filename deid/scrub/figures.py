@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deid.risk import fidelity, findings, largest, residual_risk, utility
-from deid.scrub.terms import Look, Original, Terms
+from deid.risk import UNKNOWN, Risk, fidelity, findings, largest, residual_risk, utility
+from deid.scrub.terms import Attacker, Look, Original, Terms
+
+#: By attacker, ``(D,)`` of one image or ``(images, D)`` of several.
+Embeddings = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -20,22 +24,33 @@ class Figures:
     ----------
     strength
         At which the remover worked; 0 where it did not.
-    chosen
-        The strength was raised until this very risk was low enough, so that it reads too low.
+    before, after
+        Risk of the untouched and of the edited image.
+    judges
+        Who measured the risk anew; nobody where no bound was given.
     """
 
     strength: float = 0.0
-    risk_before: float | None = None
-    risk: float | None = None
-    risk_basis: str = "unknown"
+    before: Risk = UNKNOWN
+    after: Risk = UNKNOWN
     utility: float | None = None
     findings: float | None = None
     fidelity: float | None = None
-    chosen: bool = False
+    judges: tuple[str, ...] = ()
 
-    def within(self, max_risk: float) -> bool:
-        """Whether the risk is known and not above `max_risk`."""
-        return self.risk is not None and self.risk <= max_risk
+    @property
+    def risk_before(self) -> float | None:
+        """The probability that the person is found by the untouched image."""
+        return self.before.value
+
+    @property
+    def risk(self) -> float | None:
+        """The same by the edited image."""
+        return self.after.value
+
+    def above(self, max_risk: float) -> bool:
+        """Whether the risk is known and above `max_risk`."""
+        return self.risk is not None and self.risk > max_risk
 
     def columns(self) -> dict[str, Any]:
         """As the report writes them."""
@@ -44,14 +59,14 @@ class Figures:
             name: "unknown" if getattr(self, name) is None else round(getattr(self, name), 6)
             for name in names
         }
-        chosen = ", chosen by this attacker" if self.chosen else ""
-        return {**figures, "risk_basis": self.risk_basis + chosen}
+        anew = f", measured anew by {' and '.join(self.judges)}" if self.judges else ""
+        return {**figures, "risk_basis": str(self.after) + anew}
 
 
 def measure(
     decided: Look,
     protected: Original,
-    others: dict[str, NDArray[np.float32]],
+    others: Embeddings,
     before: NDArray[np.float32],
     after: NDArray[np.float32],
     *,
@@ -78,27 +93,79 @@ def measure(
     """
     original, modality = decided.original, decided.modality or ""
     assert original is not None
+    attackers = terms.card.attackers.get(modality, ())
     risks = [
-        largest(
-            residual_risk(
-                queries[attacker.name],
-                original.identity[attacker.name],
-                attacker.cohort,
-                others=mates,
-                gallery_size=terms.gallery_size,
-            )
-            for attacker in terms.card.attackers.get(modality, ())
-            for mates in [others.get(attacker.name), *([] if named else [None])]
-        )
-        for queries in (original.identity, protected.identity)
+        _risk(attackers, original.identity, seen, others, named, terms.gallery_size)
+        for seen in (original.identity, protected.identity)
     ]
     speaking = list(terms.card.findings[modality])
     return Figures(
         strength=strength,
-        risk_before=risks[0].value,
-        risk=risks[1].value,
-        risk_basis=str(risks[1]),
+        before=risks[0],
+        after=risks[1],
         utility=utility(original.keys, protected.keys, terms.card.utility_zero[modality]),
         findings=findings(original.findings[:, speaking], protected.findings[:, speaking]),
         fidelity=fidelity(before, after),
+    )
+
+
+def measured_anew(
+    figures: Figures,
+    decided: Look,
+    protected: Embeddings,
+    others: Embeddings,
+    *,
+    named: bool,
+    terms: Terms,
+) -> Figures:
+    """The same figures with the risk measured anew by the judges, who chose nothing.
+
+    The larger one of what those find who chose and what the judges find, before and after the edit;
+    unknown where the judges can not tell.
+
+    Parameters
+    ----------
+    figures
+        At the strength that was chosen, of a known risk.
+    protected
+        What the judges see in the edited image.
+    decided, others, named
+        As in `measure`.
+    """
+    assert decided.original is not None
+    judges = terms.card.judges.get(decided.modality or "", ())
+    untouched = decided.original.identity
+    before, after = (
+        _risk(judges, untouched, seen, others, named, terms.gallery_size)
+        for seen in (untouched, protected)
+    )
+    if after.value is None:
+        return replace(figures, before=UNKNOWN, after=UNKNOWN)
+    return replace(
+        figures,
+        before=largest([figures.before, before]),
+        after=largest([figures.after, after]),
+        judges=tuple(one.name for one in judges),
+    )
+
+
+def _risk(
+    attackers: Iterable[Attacker],
+    original: Embeddings,
+    seen: Embeddings,
+    others: Embeddings,
+    named: bool,
+    gallery_size: int,
+) -> Risk:
+    """The largest risk over attackers, and over the two answers to whose the others are."""
+    return largest(
+        residual_risk(
+            seen[attacker.name],
+            original[attacker.name],
+            attacker.cohort,
+            others=mates,
+            gallery_size=gallery_size,
+        )
+        for attacker in attackers
+        for mates in [others.get(attacker.name), *([] if named else [None])]
     )

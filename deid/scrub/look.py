@@ -4,7 +4,7 @@ pixels before any file is written. Runs in a worker; see `deid.scrub.jobs` for w
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,7 @@ from deid.reasons import Withheld
 from deid.scrub.jobs import SPREAD, Question
 from deid.scrub.options import MODALITIES
 from deid.scrub.shortage import reraise_shortage
-from deid.scrub.terms import Item, Look, Original, Terms, admit
+from deid.scrub.terms import Attacker, Item, Look, Original, Terms, admit
 from deid.text import (
     Box,
     Finder,
@@ -122,6 +122,8 @@ def _decide(stack: Image, terms: Terms) -> Generator[Question, Any, Look]:
         if views is None or modality != header.modality:
             views = images.view(replace(stack, header=replace(header, modality=modality)))[chosen]
         original = yield from describe(views, modality, terms)
+        judged = yield from identities(views, terms.card.judges.get(modality, ()))
+        original = replace(original, identity=original.identity | judged)
     return Look(0, modality=modality, region=region, original=original)
 
 
@@ -206,10 +208,18 @@ def squares(views: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 def describe(
     views: NDArray[np.float32], modality: str, terms: Terms
 ) -> Generator[Question, Any, Original]:
-    """Identity and medical features of the frames given."""
-    identity = {}
-    for attacker in terms.card.attackers.get(modality, ()):
-        asked = (attacker.name, squares(views, attacker.size))
-        identity[attacker.name] = yield ("identity", asked)
+    """Identity, as those see it whom a strength is chosen by, and medical features of the frames
+    given."""
+    identity = yield from identities(views, terms.card.attackers.get(modality, ()))
     keys, findings = yield ("medical", squares(views, terms.card.medical))
     return Original(identity, keys, findings)
+
+
+def identities(
+    views: NDArray[np.float32], attackers: Iterable[Attacker]
+) -> Generator[Question, Any, dict[str, NDArray[np.float32]]]:
+    """By attacker, the embedding ``(D,)`` of the frames given."""
+    found = {}
+    for attacker in attackers:
+        found[attacker.name] = yield ("identity", (attacker.name, squares(views, attacker.size)))
+    return found

@@ -25,30 +25,39 @@ ENCODER, MEDICAL, REMOVER = "mami_tiny", "mfm_tiny", "remover"
 #: Whom the risk is measured with; the largest figure holds (DESIGN, section 5).
 ATTACKERS = (ENCODER, "whiten")
 
+#: Who measures it anew where ``--max-risk`` chose, and takes no part in choosing.
+JUDGE = "judge_tiny"
+
 
 class Models:
     """Answers the questions of `deid.scrub.look` and `deid.scrub.release`.
 
     Nothing is loaded before the first question; what the weights say of themselves is read without
     torch, so that a run that never asks (``--metadata-only``) never waits for it.
+
+    `hashes` has what this run uses; the judge only with ``--max-risk``, so that without it neither
+    names under OUTPUT nor ``--resume`` depend on whom nobody asks.
     """
 
     def __init__(self, options: Options) -> None:
         from mami_core.weights import WeightsError, bundled, checked, facts_of, locate
 
         try:
-            used = dict.fromkeys((*ATTACKERS, MEDICAL, REMOVER))
+            searching = ATTACKERS if options.max_risk is None else (*ATTACKERS, JUDGE)
+            used = dict.fromkeys((*searching, MEDICAL, REMOVER))
             self.hashes = {name: checked(locate(name)) for name in used}
             encoder, medical, remover = (facts_of(name) for name in (ENCODER, MEDICAL, REMOVER))
             attackers: dict[str, tuple[Attacker, ...]] = {}
+            judges: dict[str, tuple[Attacker, ...]] = {}
             for path in sorted(bundled().glob("cohort_*.safetensors")):
-                self.hashes[path.stem] = checked(path)
-                cohort = Cohort.load(path)
-                for name in ATTACKERS:
+                digest, cohort = checked(path), Cohort.load(path)
+                for name in searching:
                     # Scores of another encoder mean something else: such a cohort would mislead.
                     if cohort.encoder == self.hashes[name]:
+                        self.hashes[path.stem] = digest
                         one = Attacker(name, facts_of(name)["image"], cohort)
-                        attackers[cohort.modality] = (*attackers.get(cohort.modality, ()), one)
+                        side = judges if name == JUDGE else attackers
+                        side[cohort.modality] = (*side.get(cohort.modality, ()), one)
         except WeightsError as error:
             raise CannotStart(str(error)) from error
         self.warnings: list[str] = []
@@ -69,6 +78,7 @@ class Models:
             },
             utility_zero=medical["zero"],
             attackers=attackers,
+            judges=judges,
         )
         self._rules: dict[str, list[dict[str, Any]]] = encoder["pictures"]
         self._device_name = options.device

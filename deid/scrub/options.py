@@ -47,7 +47,8 @@ class Options:
     strength
         0 leaves pixels identical, 1 is the most; None is the default that the weights' card states.
     max_risk
-        Images whose residual risk stays above are withheld.
+        Images whose residual risk stays above are withheld, and so are those of which an attacker
+        that took no part in choosing their strength finds more.
     workers
         Processes that read, search text and write; None is one a core.
     batch_size

@@ -18,15 +18,17 @@ from deid import images
 from deid.images.record import Image
 from deid.reasons import Withheld
 from deid.scrub.edit import add_residual
-from deid.scrub.figures import Figures, measure
+from deid.scrub.figures import Figures, measure, measured_anew
 from deid.scrub.jobs import Question
 from deid.scrub.journal import PARTIAL
-from deid.scrub.look import describe, spread, squares
+from deid.scrub.look import describe, identities, spread, squares
 from deid.scrub.shortage import reraise_shortage
 from deid.scrub.terms import Item, Look, Terms
 from deid.tags import Cleaned, PixelFacts, Pseudonyms, clean
 from deid.text import blank
 from mami_core.files import owner_only
+
+_UNPROVEN = "no risk can be stated for it; see --allow-unproven"
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Released:
 class _TooRisky(Withheld):
     """Withheld for its risk, which the row states."""
 
-    def __init__(self, figures: Figures) -> None:
-        super().__init__("risk", "its risk stays above --max-risk at every strength")
+    def __init__(self, figures: Figures, detail: str) -> None:
+        super().__init__("risk", detail)
         self.figures = figures
 
 
@@ -107,7 +109,7 @@ def _prepare(
     if decided.original is not None:
         image, figures = yield from _anonymise(original, image, decided, others, terms, item)
     elif terms.max_risk is not None and not terms.allow_unproven:
-        raise Withheld("unproven", "no risk can be stated for it; see --allow-unproven")
+        raise Withheld("unproven", _UNPROVEN)
     # A blank picture may have nothing to take out.
     identity = bool(figures.strength) and not np.array_equal(image.pixels, blanked.pixels)
     edited = not np.array_equal(image.pixels, original.pixels)
@@ -166,7 +168,10 @@ def _anonymise(
     terms: Terms,
     item: Item,
 ) -> Generator[Question, Any, tuple[Image, Figures]]:
-    """Take out identity, as little as the options ask for, and measure what is left."""
+    """Take out identity, as little as the options ask for, and measure what is left.
+
+    A strength is chosen by the attackers of the card alone.
+    """
     if max(terms.strengths) > 0.0 and not images.supports_edit(image):
         raise Withheld("unsupported_edit", "it can not be edited in this format yet")
     views = images.view(image)
@@ -179,7 +184,8 @@ def _anonymise(
             residuals = yield ("remove", asked)
             result = replace(image, pixels=_edited(image, views, residuals))
         after = images.view(result) if result is not original else before
-        protected = yield from describe(after[spread(len(after))], decided.modality or "", terms)
+        shown = after[spread(len(after))]
+        protected = yield from describe(shown, decided.modality or "", terms)
         figures = measure(
             decided,
             protected,
@@ -190,13 +196,40 @@ def _anonymise(
             strength=strength,
             terms=terms,
         )
-        if terms.max_risk is None or figures.within(terms.max_risk):
-            return result, replace(figures, chosen=strength != terms.strengths[0])
-        if figures.risk is None and terms.allow_unproven:
-            return result, figures
-        if figures.risk is None:
-            raise Withheld("unproven", "no risk can be stated for it; see --allow-unproven")
-    raise _TooRisky(figures)
+        if terms.max_risk is None or not figures.above(terms.max_risk):
+            break
+    if terms.max_risk is not None:
+        figures = yield from _held_to(terms.max_risk, figures, shown, decided, others, terms, item)
+    return result, figures
+
+
+def _held_to(
+    max_risk: float,
+    figures: Figures,
+    shown: NDArray[np.float32],
+    decided: Look,
+    others: dict[str, NDArray[np.float32]],
+    terms: Terms,
+    item: Item,
+) -> Generator[Question, Any, Figures]:
+    """The figures at the last strength, with the risk measured anew, if they allow a release.
+
+    What the judge still finds is withheld. No higher strength is tried then, for the judge would
+    have taken part in the choice.
+    """
+    if figures.above(max_risk):
+        raise _TooRisky(figures, "its risk stays above --max-risk at every strength")
+    if figures.risk is not None:
+        modality = decided.modality or ""
+        seen = yield from identities(shown, terms.card.judges.get(modality, ()))
+        figures = measured_anew(figures, decided, seen, others, named=item.named, terms=terms)
+    if figures.above(max_risk):
+        raise _TooRisky(
+            figures, "by an attacker that took no part in the choice its risk is above --max-risk"
+        )
+    if figures.risk is None and not terms.allow_unproven:
+        raise Withheld("unproven", _UNPROVEN)
+    return figures
 
 
 def _edited(

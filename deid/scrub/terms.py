@@ -57,6 +57,9 @@ class Card:
         Mean cosine of key features over pairs of different patients, by modality.
     attackers
         By modality, the attackers of whose figures the risk is the largest.
+    judges
+        By modality, those who take no part in choosing a strength and measure the risk anew
+        afterwards; empty without ``--max-risk``, so that nothing is asked of them.
     """
 
     pairs: frozenset[tuple[str, str]]
@@ -68,6 +71,7 @@ class Card:
     findings: dict[str, tuple[int, ...]] = field(default_factory=dict)
     utility_zero: dict[str, float] = field(default_factory=dict)
     attackers: dict[str, tuple[Attacker, ...]] = field(default_factory=dict)
+    judges: dict[str, tuple[Attacker, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -63,3 +63,11 @@ def test_without_figures_it_says_unknown_and_no_zero(unproven: Any, summary: Any
 def test_brackets_in_a_warning_are_text_and_no_style(row: Any, summary: Any) -> None:
     summary["warnings"] = ["[bold]kept[/bold] [link=x]y"]
     assert "Warning: [bold]kept[/bold] [link=x]y" in _printed(summary, [row(1)])
+
+
+def test_it_says_that_risk_was_measured_anew_only_where_a_bound_was_given(
+    row: Any, summary: Any
+) -> None:
+    assert "anew" not in _printed(summary, [row(1)])
+    summary["options"]["max_risk"] = 0.5
+    assert "measured anew" in _printed(summary, [row(1)])

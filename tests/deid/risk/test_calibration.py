@@ -11,16 +11,18 @@ import pytest
 from deid.risk import Cohort, residual_risk
 from deid.risk.build import SOURCES
 from deid.risk.calibration import calibrate
-from deid.scrub.models import ATTACKERS
+from deid.scrub.models import ATTACKERS, JUDGE
 from mami_core.data import Record, open_dataset
 from mami_core.evaluation.embed import Embedder, embedder
 from mami_core.weights import bundled, checked
+
+SEARCHING = (*ATTACKERS, JUDGE)
 
 
 @pytest.fixture(scope="module")
 def attackers() -> dict[str, tuple[Embedder, Cohort]]:
     found = {}
-    for name in ATTACKERS:
+    for name in SEARCHING:
         path = bundled() / f"cohort_xray_{name}.safetensors"
         checked(path)
         found[name] = (embedder(name, "cpu"), Cohort.load(path))
@@ -56,7 +58,7 @@ def test_mean_risk_is_the_measured_rank_one(
     assert found.holds, (found.mean, found.measured)
 
 
-@pytest.mark.parametrize("name", ATTACKERS)
+@pytest.mark.parametrize("name", SEARCHING)
 def test_noise_has_the_risk_of_chance(
     name: str, attackers: dict[str, tuple[Embedder, Cohort]]
 ) -> None:

@@ -6,13 +6,15 @@ import csv
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from deid.risk import Cohort
-from deid.scrub.figures import Figures, measure
+from deid.scrub.figures import Figures, measure, measured_anew
+from deid.scrub.models import JUDGE
 from deid.scrub.outcome import Result
 from deid.scrub.run import scrub
 from deid.scrub.terms import Attacker, Card, Look, Original
@@ -80,13 +82,20 @@ def test_strength_0_changes_nothing(xrays: Path, tmp_path: Path) -> None:
 
 
 def test_max_risk_withholds_what_stays_above(xrays: Path, tmp_path: Path) -> None:
-    rows = pictures(scrub(xrays, tmp_path / "output", text="off", max_risk=0.01))
+    key = tmp_path / "key"  # one code a patient, whenever this runs
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    rows = pictures(scrub(xrays, tmp_path / "output", text="off", max_risk=0.3, key_file=key))
+    assert {row["status"] for row in rows} == {"done", "withheld"}
     for row in rows:
+        anew = str(row["risk_basis"]).endswith(f"measured anew by {JUDGE}")
         if row["status"] == "done":
-            assert float(row["risk"]) <= 0.01  # type: ignore[arg-type]
+            assert float(row["risk"]) <= 0.3  # type: ignore[arg-type]
+            assert anew
         else:
             assert row["reason"] == "risk"
-            assert float(row["risk"]) > 0.01  # type: ignore[arg-type]
+            assert float(row["risk"]) > 0.3  # type: ignore[arg-type]
+            assert anew == ("took no part" in str(row["detail"]))
 
 
 def test_people_whom_nothing_names_do_not_hide_behind_one_another(
@@ -122,7 +131,8 @@ def test_the_risk_is_that_of_the_attacker_who_finds_most() -> None:
     original, protected = (one / np.linalg.norm(one) for one in (original, protected))
     frames, keys = np.zeros((1, 8, 8), np.float32), np.ones((1, 2, 3), np.float32)
 
-    def figures(*names: str) -> Figures:
+    def figures(*names: str, judge: str | None = None) -> Figures:
+        judges = [judge] if judge else []
         card = Card(
             pairs=frozenset({("xray", "chest")}),
             code=1,
@@ -133,22 +143,23 @@ def test_the_risk_is_that_of_the_attacker_who_finds_most() -> None:
             findings={"xray": (0,)},
             utility_zero={"xray": 0.0},
             attackers={"xray": tuple(Attacker(name, 8, cohort) for name in names)},
+            judges={"xray": tuple(Attacker(name, 8, cohort) for name in judges)},
         )
         held = {
             "seeing": (original, original, original[None]),
             "blind": (original, protected, original[None]),
         }
-        before, after, mates = ({name: held[name][i] for name in names} for i in range(3))
-        return measure(
-            Look(1, modality="xray", original=Original(before, keys, keys[0])),
-            Original(after, keys, keys[0]),
-            mates,
-            frames,
-            frames,
-            named=True,
-            strength=1.0,
-            terms=SimpleNamespace(card=card, gallery_size=50),  # type: ignore[arg-type]
+        every = (*names, *judges)
+        before, after, mates = ({name: held[name][i] for name in every} for i in range(3))
+        look = Look(1, modality="xray", original=Original(before, keys, keys[0]))
+        whose: dict[str, Any] = {
+            "named": True,
+            "terms": SimpleNamespace(card=card, gallery_size=50),
+        }
+        chosen = measure(
+            look, Original(after, keys, keys[0]), mates, frames, frames, strength=1.0, **whose
         )
+        return measured_anew(chosen, look, after, mates, **whose) if judge else chosen
 
     seeing, blind, both = figures("seeing"), figures("blind"), figures("seeing", "blind")
     assert blind.risk is not None
@@ -156,6 +167,9 @@ def test_the_risk_is_that_of_the_attacker_who_finds_most() -> None:
     assert blind.risk < seeing.risk
     assert both.risk == figures("blind", "seeing").risk == seeing.risk
     assert figures().risk is None
+    # The judge's figure counts where it is the larger one.
+    judged = figures("blind", judge="seeing"), figures("seeing", judge="blind")
+    assert [one.risk for one in judged] == [seeing.risk, seeing.risk]
 
 
 def test_what_is_none_of_ours_is_not_guessed(tmp_path: Path) -> None:
