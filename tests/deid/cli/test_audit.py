@@ -48,7 +48,7 @@ def test_json_is_one_object_with_a_schema(app: Typer, people: People) -> None:
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
-    assert record["schema"] == 4
+    assert record["schema"] == 5
     found = record["sources"]["demo"]["linkages"]["original"]["fixed"]["attackers"]["pixels"]
     assert (found["asked"]["n"], found["asked"]["guess"]) == (20, 0.05)
     assert [point["n"] for point in found["linkability"]] == [2, 5, 10, 20, 31]
