@@ -32,17 +32,19 @@ def send_one(bench: Bench) -> dict[str, Any]:
 
     networks = [name for name in bench.attackers if name in ATTACKERS and ATTACKERS[name].network]
     told = {name: one for name in networks if (one := _found(bench, name))}
-    best = max(told, key=lambda name: float(np.mean(list(told[name].values()))), default=None)
-    sent = None if best is None else trained.name_on(best)
-    if best is not None and sent is not None:
+    found = {name: float(np.mean(list(one.values()))) for name, one in told.items()}
+    sent, patients = None, 0
+    if found:
+        best = max(found, key=lambda name: found[name])
+        sent, patients = trained.name_on(best), len(told[best])
         bench.join(sent, trained.head_on(bench.attackers[best], best))
     able = {trained.name_on(name) for name in networks}
     able |= {name for name, entry in ATTACKERS.items() if entry.gradient}
     return {
         "attacker": sent,
         "among": AMONG,
-        "patients": len(told[best]) if best is not None else 0,
-        "found": {name: float(np.mean(list(one.values()))) for name, one in told.items()},
+        "patients": patients,
+        "found": found,
         "others": sorted(able - {sent}),
     }
 

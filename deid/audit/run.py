@@ -87,9 +87,9 @@ def audit(
     The record that ``deid audit --json`` prints: ``schema``, ``software``, ``options``,
     ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``modality``, ``images``,
     ``people``, ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many
-    people at least (``teachers``), ``absent`` (by attacker, why), ``gradient`` (who alone learnt so,
-    where none was named, see `deid.audit.by_gradient.send_one`), ``useless`` (the same picture for
-    everybody), ``curve`` of the adaptive attacker that finds most (see
+    people at least (``teachers``), ``absent`` (by attacker, why), ``gradient`` (who alone learnt
+    so, where none was named, see `deid.audit.by_gradient.send_one`), ``useless`` (the same picture
+    for everybody), ``curve`` of the adaptive attacker that finds most (see
     `deid.audit.patients_curve.patients_curve`), and ``linkages``: by name, by `FIXED` or
     `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals are
     found, see `deid.audit.figures.difference`; ``fits`` by gradient, see

@@ -200,8 +200,9 @@ def _by_gradient(record: Mapping[str, Any]) -> list[str]:
     idle = sorted({name for said in chosen.values() for name in said["others"]})
     told = ", ".join(f"{said['attacker'] or 'nobody'} in {name}" for name, said in chosen.items())
     return [
-        f"by gradient {', '.join(idle)} (--attacker NAME; where nobody is named one a source learns "
-        f"so, a head on the network that in closed form finds most of its own patients: {told})"
+        f"by gradient {', '.join(idle)} (--attacker NAME; where nobody is named one a source "
+        "learns so, a head on the network that in closed form finds most of its own patients: "
+        f"{told})"
     ]
 
 

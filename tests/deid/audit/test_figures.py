@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deid.audit.figures import difference, figures, largest, score
+from deid.audit.figures import Draws, difference, figures, largest, score
 from deid.audit.linkages import LINKAGES
 from mami_core.data import Record
 
@@ -143,3 +143,28 @@ def test_the_pooled_linkage_leaves_out_the_visit_in_either_form() -> None:
     # Every image is like itself alone: whoever is found was found by a visit that was pooled.
     assert np.all(scored.pools["2"].together.own == 0.0)
     assert np.all(scored.pools["all"].alone.own == 0.0)
+
+
+def test_intervals_hang_on_the_resamples_and_their_seed_and_figures_do_not() -> None:
+    some = records(12)
+    rows = np.repeat(np.random.default_rng(0).normal(size=(12, 6)), 2, axis=0)
+    rows += np.random.default_rng(1).normal(size=rows.shape)
+    one, other = (score(each, rows, some, LINKAGES["outer"]) for each in (rows, rows**3))
+    assert one is not None
+    assert other is not None
+
+    # Of so many attackers the largest in a resample lies beyond Wilson's interval of any.
+    random = np.random.default_rng(2)
+    shares = list(np.where(random.random((2000, 12)) < 0.15, random.random((2000, 12)), 0.0))
+
+    def told(draws: Draws) -> list[dict[str, float]]:
+        found = figures([one], None, draws)
+        most = largest(shares, draws).as_dict()
+        return [found["auc"], found["eer"], difference([one], [other], 12, draws), most]
+
+    usual = told(Draws(resamples=100))
+    assert told(Draws(resamples=100)) == usual
+    for draws in (Draws(resamples=200), Draws(seed=1, resamples=100)):
+        for before, after in zip(usual, told(draws), strict=True):
+            assert before["value"] == after["value"]
+            assert (before["low"], before["high"]) != (after["low"], after["high"])
