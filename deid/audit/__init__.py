@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deid.audit.run import Options, audit
+from deid.audit.asked import Options
+from deid.audit.run import audit
 from deid.audit.trouble import AuditError
 
 __all__ = ["AuditError", "Options", "audit"]

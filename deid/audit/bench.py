@@ -141,13 +141,26 @@ class Bench:
             )
         return self._fits[name, number, roles]
 
+    def join(self, name: str, attacker: Attacker) -> None:
+        """Put an attacker on the bench who sees what another there sees (`Attacker.eyes`)."""
+        self.attackers = {**self.attackers, name: attacker}
+        self.seen, self.own = (
+            table
+            | {(name, form): one for (eyes, form), one in table.items() if eyes == attacker.eyes}
+            for table in (dict(self.seen), dict(self.own))
+        )
+
     def _learnt(self, name: str, trial: Trial, roles: tuple[str, str]) -> Matcher:
+        fit = self.attackers[name].fit or closed_form
+        return fit(self.training(name, trial, roles))
+
+    def training(self, name: str, trial: Trial, roles: tuple[str, str]) -> Training:
+        """What an attacker learns by in these roles: the features of its own images."""
         attacker, rows = self.attackers[name], trial.own
         query, gallery = (self._draws(name, form, roles, rows) for form in roles)
         (original,) = self._draws(name, ORIGINAL, (ORIGINAL, ORIGINAL), rows)
         own = [self.records[index] for index in rows]
-        fit = attacker.fit or closed_form
-        return fit(Training(query, gallery, original, roles, own, attacker.depths, self.effort))
+        return Training(query, gallery, original, roles, own, attacker.depths, self.effort)
 
     def _draws(
         self, name: str, form: str, roles: tuple[str, str], rows: NDArray[np.intp]

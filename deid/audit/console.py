@@ -14,6 +14,7 @@ from rich.table import Table
 
 from deid.audit import table4
 from deid.audit.bar import fits
+from deid.audit.by_gradient import choice_in_words
 from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
 from deid.audit.words import (
@@ -168,6 +169,8 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}: {verdict(source['power'])}."
     if "curve" in source:
         yield f"{name}: {curve_in_words(source['curve'])}."
+    if "gradient" in source:
+        yield f"{name}: {choice_in_words(source['gradient'])}."
     for line in fits(source):
         yield f"{name}: {line}."
     if source["taught_the_bundled"]:

@@ -16,8 +16,7 @@ from mami_core.evaluation.coverage import coverage_of_auc
 from mami_core.evaluation.curves import density
 from mami_core.evaluation.d_sys import Grid, d_sys, grid
 from mami_core.evaluation.detection import detection, found_among
-from mami_core.evaluation.folds import verification_of_folds
-from mami_core.evaluation.intervals import mean_difference
+from mami_core.evaluation.intervals import mean_difference, resampled
 from mami_core.evaluation.llr import FEWEST as FEWEST_TO_CALIBRATE
 from mami_core.evaluation.llr import c_llr
 from mami_core.evaluation.protocol import Gallery, Pairs, normalised, pooled, usable
@@ -36,6 +35,22 @@ FEWEST_PATIENTS = 30
 DRAWS_POOLED = 25
 #: Cosines are equal from here on: what rounding does must not order equal pictures.
 DIGITS = 9
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random draws behind figures.
+
+    Attributes
+    ----------
+    seed
+        Of every one.
+    resamples
+        Of patients, behind each interval that is a bootstrap's.
+    """
+
+    seed: int = 0
+    resamples: int = 1000
 
 
 @dataclass(frozen=True)
@@ -134,7 +149,9 @@ def _rounded(found: Gallery) -> Gallery:
     return replace(found, own=found.own.round(DIGITS), impostors=found.impostors.round(DIGITS))
 
 
-def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dict[str, Any]:
+def figures(
+    folds: Sequence[Scores], gallery_size: int | None, draws: Draws = Draws()
+) -> dict[str, Any]:
     """What is found pair by pair, person by person, and over people; each patient weighs the same.
 
     Parameters
@@ -143,8 +160,6 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
         One a fit; figures are of people who are searched within a fold.
     gallery_size
         N of the headline; by default all people that the data holds.
-    seed
-        Of the draws of `singling_out`.
 
     Returns
     -------
@@ -173,10 +188,11 @@ def figures(folds: Sequence[Scores], gallery_size: int | None, seed: int) -> dic
     }
     if wanted <= size:
         asked = _point(wanted, found_first(folds, wanted), patient, 1.0 / wanted)
-    auc = verification_of_folds(compared)
+    told = detection(compared, resamples=draws.resamples, seed=draws.seed)
+    seed = draws.seed
     return {
-        "auc": auc.as_dict() | coverage_of_auc(auc).as_dict(),
-        **detection(compared).as_dict(),
+        "auc": told.auc.as_dict() | coverage_of_auc(told.auc).as_dict(),
+        **told.as_dict(),
         "d_sys": d_sys([fold.cells for fold in folds], seed=seed).as_dict(),
         "c_llr": _worth(compared, seed),
         "similarity": _similarity(max(compared, key=lambda one: one.people)) | {"fits": len(folds)},
@@ -287,7 +303,7 @@ def by_patient(values: Array, people: NDArray[np.str_]) -> dict[str, float]:
 
 
 def difference(
-    before: Sequence[Scores], after: Sequence[Scores], people: int, *, seed: int = 0
+    before: Sequence[Scores], after: Sequence[Scores], people: int, draws: Draws = Draws()
 ) -> dict[str, Any]:
     """How many fewer are found than before, patient by patient, with a bootstrap over patients.
 
@@ -311,7 +327,7 @@ def difference(
         "n": people,
         "before": float(earlier.mean()),
         "after": float(later.mean()),
-        **mean_difference(earlier - later, seed=seed).as_dict(),
+        **mean_difference(earlier - later, resamples=draws.resamples, seed=draws.seed).as_dict(),
     }
 
 
@@ -327,7 +343,7 @@ def _point(
     return {"n": people, **patient_mean(values, patient).as_dict(), "guess": by_guess}
 
 
-def largest(found: Sequence[Array], *, resamples: int = 1000, seed: int = 0) -> Estimate:
+def largest(found: Sequence[Array], draws: Draws = Draws()) -> Estimate:
     """The largest mean over attackers, with the maximum taken inside every resample of patients.
 
     Parameters
@@ -343,7 +359,9 @@ def largest(found: Sequence[Array], *, resamples: int = 1000, seed: int = 0) -> 
     table = np.stack(list(found))
     patients = table.shape[1]
     best = patient_mean(table[table.mean(axis=1).argmax()], np.arange(patients))
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(patients, np.full(patients, 1.0 / patients), size=resamples)
-    low, high = np.quantile((table @ drawn.T / patients).max(axis=0), [0.025, 0.975])
+    drawn = [
+        (table @ some.T / patients).max(axis=0)
+        for some in resampled(patients, draws.resamples, draws.seed)
+    ]
+    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
     return replace(best, low=float(min(low, best.low)), high=float(max(high, best.high)))

@@ -48,6 +48,9 @@ PEOPLE = 256
 #: Parts and left-out patients without whom nothing can be told.
 FEWEST_PARTS, FEWEST_PATIENTS = 2, 5
 
+#: Directions of a map that are weaker by so much, in variance, are rounding.
+NOTHING = 1e-12
+
 CLOSED_FORM, GRADIENT = "closed form", "gradient"
 
 
@@ -138,6 +141,25 @@ def learnt(training: Training, recipe: Recipe) -> Matcher:
     return closed_form(training) if found is None else _matcher(training, recipe, found)
 
 
+def left_out(training: Training) -> dict[str, float]:
+    """What the closed form finds of the attacker's own patients who are left out of it.
+
+    Returns
+    -------
+    By person, the share of images by which the person is found first among `AMONG` people of the
+    part that is left out; empty where they are too few to leave any out.
+    """
+    return _bar(training, _Forms(training, None))
+
+
+def _bar(training: Training, forms: _Forms) -> dict[str, float]:
+    names = [int(part) for part in np.unique(training.parts)]
+    if len(names) <= FEWEST_PARTS:
+        return {}
+    found = _measured(training, forms.without(), dict.fromkeys(names))
+    return found if len(found) >= FEWEST_PATIENTS else {}
+
+
 def _learnt(training: Training, recipe: Recipe) -> Finished | None:
     """None where the attacker's patients are too few to leave any out."""
     ends = time.monotonic() + 60.0 * training.effort.minutes
@@ -146,8 +168,8 @@ def _learnt(training: Training, recipe: Recipe) -> Finished | None:
     forms = _Forms(training, whole.penalty)
     names = [int(part) for part in np.unique(parts)]
     measure = partial(_measured, training, forms.without())
-    bar = measure(dict.fromkeys(names)) if len(names) > FEWEST_PARTS else {}
-    if len(bar) < FEWEST_PATIENTS:
+    bar = _bar(training, forms)
+    if not bar:
         return None
     best, told = _best(
         training, recipe, {part: forms.without(part) for part in names}, measure, ends
@@ -335,8 +357,10 @@ def _canonical(found: Weights, roles: tuple[str, str]) -> Weights:
     metric does not, so that what is learnt on one fit holds on another.
     """
     straight = found.query if roles[0] == ORIGINAL else found.gallery
-    left, _, right = np.linalg.svd(straight, full_matrices=False)
-    turn = right.T @ left.T
+    # The inverse root of its Gram matrix makes it orthogonal; that is small beside the map itself.
+    values, axes = np.linalg.eigh(straight.T @ straight)
+    kept = values > NOTHING * values[-1]
+    turn = (axes[:, kept] / np.sqrt(values[kept])) @ (straight @ axes[:, kept]).T
     return replace(found, query=found.query @ turn, gallery=found.gallery @ turn)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deid.audit.bench import Bench
 from deid.audit.exposure import age_band
-from deid.audit.figures import DIGITS
+from deid.audit.figures import DIGITS, Draws
 from deid.audit.linkages import ORIGINAL, Linkage
 from deid.audit.reading import readers, reading
 from mami_core.data import Record
@@ -31,7 +31,7 @@ def speaks_of(linkage: Linkage) -> bool:
 
 
 def inference(
-    bench: Bench, name: str, linkage: Linkage, *, adaptive: bool, seed: int
+    bench: Bench, name: str, linkage: Linkage, *, adaptive: bool, draws: Draws
 ) -> dict[str, Any]:
     """What one attacker learns by linking, beside a guess and what its own image says.
 
@@ -49,7 +49,7 @@ def inference(
         if (fold := _searched(bench.records, *embedded))
     ]
     told = [
-        {"attribute": attribute} | _figures(bench, folds, by, values, seed)
+        {"attribute": attribute} | _figures(bench, folds, by, values, draws)
         for attribute, values in attributes(bench.records)
     ]
     return {"attacker": name, "read_by": by, "attributes": told}
@@ -112,7 +112,7 @@ def _coded(name: str, values: Sequence[object | None]) -> Iterator[tuple[str, Co
 
 
 def _figures(
-    bench: Bench, folds: Sequence[_Fold], by: Sequence[str], values: Codes, seed: int
+    bench: Bench, folds: Sequence[_Fold], by: Sequence[str], values: Codes, draws: Draws
 ) -> dict[str, Any]:
     """Of one attribute; or why there are none."""
     if not folds:
@@ -140,7 +140,7 @@ def _figures(
     shares = [part[decided] for part in (main, naive, control)]
     linked, majority, alone = (patient_mean(part, whose) for part in shares)
     each = [np.bincount(whose, part) / np.bincount(whose) for part in shares]
-    value, low, high = added(each[0], each[2], seed=seed)
+    value, low, high = added(each[0], each[2], resamples=draws.resamples, seed=draws.seed)
     if np.isnan(value):
         return {"undecidable": "the attacker's own image always says it"}
     searched = min(int(_known_others(fold, values).sum(axis=1).min()) for fold in folds) + 1

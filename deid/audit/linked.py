@@ -10,7 +10,15 @@ import numpy as np
 from deid.audit.attackers.registry import is_floor
 from deid.audit.bench import Bench
 from deid.audit.exposure import Exposed, most_exposed, subgroups
-from deid.audit.figures import Scores, by_patient, difference, figures, found_first, largest
+from deid.audit.figures import (
+    Draws,
+    Scores,
+    by_patient,
+    difference,
+    figures,
+    found_first,
+    largest,
+)
 from deid.audit.inference import inference, speaks_of
 from deid.audit.linkages import ADAPTIVE, LINKAGES, ORIGINAL, Linkage
 
@@ -21,7 +29,7 @@ def linked(
     basis: str,
     *,
     gallery_size: int | None,
-    seed: int,
+    draws: Draws,
     name_exposed: Callable[[Exposed], None],
 ) -> dict[str, Any]:
     """Every attacker on one linkage, and the largest of them with whom it finds.
@@ -46,16 +54,16 @@ def linked(
         for name in bench.attackers
         if (folds := bench.tried(name, linkage, adaptive=adaptive))
     }
-    said = {name: figures(folds, gallery_size, seed) for name, folds in found.items()}
+    said = {name: figures(folds, gallery_size, draws) for name, folds in found.items()}
     if linkage.name != ORIGINAL and not linkage.copies:
         for name, folds in found.items():
             before = plain.tried(name, LINKAGES[ORIGINAL], adaptive=False)
             people = min(fold.size for fold in (*before, *folds))
-            said[name]["fewer"] = difference(before, folds, people, seed=seed)
+            said[name]["fewer"] = difference(before, folds, people, draws)
     for name in found:
         if fits := bench.told(name, linkage, adaptive=adaptive):
             said[name]["fits"] = fits
-    first = _largest(found, gallery_size, seed) if found else None
+    first = _largest(found, gallery_size, draws) if found else None
     told: dict[str, Any] = {"attackers": said, "largest": first}
     if first and "value" in first:
         folds, people = found[first["attacker"]], first["n"]
@@ -66,7 +74,7 @@ def linked(
                 first["attacker"],
                 linkage,
                 adaptive=adaptive,
-                seed=seed,
+                draws=draws,
             )
         # Whoever holds the very image finds everybody: that says nothing of a patient.
         if not linkage.copies:
@@ -79,7 +87,7 @@ def linked(
 
 
 def _largest(
-    found: Mapping[str, Sequence[Scores]], gallery_size: int | None, seed: int
+    found: Mapping[str, Sequence[Scores]], gallery_size: int | None, draws: Draws
 ) -> dict[str, Any]:
     """The attacker that finds most, at a number of people that all of them can be asked about."""
     size = min(fold.size for folds in found.values() for fold in folds)
@@ -102,7 +110,7 @@ def _largest(
     }
     best = max(table, key=lambda name: float(table[name].mean()))
     floors = [values.mean() for name, values in table.items() if is_floor(name)]
-    main = largest(list(table.values()), seed=seed)
+    main = largest(list(table.values()), draws)
     control = float(max(floors)) if floors else None
     return {
         "n": wanted,

@@ -8,7 +8,7 @@ where the two are compared, and whitened by the within-patient covariance.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -181,45 +181,63 @@ def weights(training: Training, penalty: float | None = None) -> Weights:
     records, depths = list(training.records), training.depths
     query_protected, gallery_protected = (role != ORIGINAL for role in training.roles)
     if training.roles[0] == training.roles[1]:
-        one = yardsticks.closed_form(query[0], records, depths).T
+        one = _whitening(query[0], records, depths)
         return Weights(one, one)
     if query_protected and gallery_protected:
         both = np.vstack([query[0], gallery[0]])
-        one = yardsticks.closed_form(both, records * 2, depths).T
+        one = _whitening(both, records * 2, depths)
         return Weights(one, one)
     protected, (original, *_) = (query, gallery) if query_protected else (gallery, query)
-    straight = yardsticks.closed_form(original, records, depths).T
-    features, targets = np.vstack(protected), np.vstack([original] * len(protected))
+    straight = _whitening(original, records, depths)
+    features, known = np.vstack(protected), original @ straight
     if penalty is None:
-        known = original @ straight
-        penalty = max(
-            RIDGES, key=lambda one: _finds(features, targets, known, straight, records, one)
-        )
-    through = ridge(features, targets, penalty) @ straight
+        found = _found_by_penalty(features, known, records)
+        penalty = max(RIDGES, key=lambda one: found[one])
+    # To whitened originals at once: the same map as to originals that are whitened then.
+    through = ridge(features, np.vstack([known] * len(protected)), penalty)
     pair = (through, straight) if query_protected else (straight, through)
     return Weights(*pair, penalty)
 
 
-def _finds(
-    features: Array,
-    targets: Array,
-    known: Array,
-    weight: Array,
-    records: Sequence[Record],
-    penalty: float,
-) -> float:
-    """AUC on the attacker's own patients, each carried by a map that was fitted on others."""
+def _whitening(features: Array, records: Sequence[Record], depths: Sequence[int]) -> Array:
+    """The closed form's map ``(d, e)``, without components that are zero: images are few."""
+    found = yardsticks.closed_form(features, records, depths).T
+    held = found.any(axis=0)
+    return found[:, held] if held.any() else found[:, :1]
+
+
+def _found_by_penalty(
+    features: Array, known: Array, records: Sequence[Record]
+) -> dict[float, float]:
+    """AUC on the attacker's own patients, each carried by a map that was fitted on others.
+
+    Parameters
+    ----------
+    features
+        Of protected images, ``(m n, d)``: m draws one below the other.
+    known
+        Their originals whitened, ``(n, e)``.
+    """
     part = np.array([part_of(record) for record in records])
-    parts = np.tile(part, len(features) // len(records))
-    carried = np.zeros_like(known)
+    draws = len(features) // len(records)
+    parts, targets = np.tile(part, draws), np.vstack([known] * draws)
+    carried = {penalty: np.zeros_like(known) for penalty in RIDGES}
     for number in np.unique(part):
         own, others = part == number, parts != number
         if others.any():
-            carried[own] = features[: len(records)][own] @ (
-                ridge(features[others], targets[others], penalty) @ weight
-            )
+            maps = ridges(features[others], targets[others], RIDGES)
+            for penalty, through in zip(RIDGES, maps, strict=True):
+                carried[penalty][own] = features[: len(records)][own] @ through
     chosen = usable(records)[:MOST_TO_CHOOSE]
-    compared = pairs(known[chosen], [records[i] for i in chosen], queries=carried[chosen])
+    some = [records[index] for index in chosen]
+    return {
+        penalty: _auc_of(known[chosen], embeddings[chosen], some)
+        for penalty, embeddings in carried.items()
+    }
+
+
+def _auc_of(known: Array, carried: Array, records: Sequence[Record]) -> float:
+    compared = pairs(known, records, queries=carried)
     found = auc(compared.mated, compared.impostor, compared.mated_weight, compared.impostor_weight)
     return -1.0 if np.isnan(found) else found
 
@@ -232,21 +250,20 @@ def ridge(features: Array, targets: Array, weight: float) -> Array:
     weight
         Of the penalty, in units of the features' mean eigenvalue.
     """
+    return next(ridges(features, targets, (weight,)))
+
+
+def ridges(features: Array, targets: Array, weights: Sequence[float]) -> Iterator[Array]:
+    """The maps of `ridge` for several weights, one after the other."""
     # Solved over images where there are fewer of them than features.
     images, width = features.shape
-    penalty = weight * float((features**2).sum()) / max(min(images, width), 1) + 1e-12
-    if images < width:
-        gram = features @ features.T
-        gram.flat[:: images + 1] += penalty
-        return features.T @ _solved(gram, targets)
-    gram = features.T @ features
-    gram.flat[:: width + 1] += penalty
-    return _solved(gram, features.T @ targets)
-
-
-def _solved(matrix: Array, right: Array) -> Array:
-    found: NDArray[Any] = np.linalg.solve(matrix, right)
-    return found
+    wide = images < width
+    gram = features @ features.T if wide else features.T @ features
+    right = targets if wide else features.T @ targets
+    for weight in weights:
+        level = weight * float(gram.trace()) / max(min(images, width), 1) + 1e-12
+        solved = np.linalg.solve(gram + level * np.eye(len(gram)), right)
+        yield features.T @ solved if wide else solved
 
 
 def part_of(record: Record) -> int:

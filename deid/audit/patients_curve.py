@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.audit.bench import Bench
-from deid.audit.figures import Scores, difference, found_first
+from deid.audit.figures import Draws, Scores, difference, found_first
 from deid.audit.linkages import ORIGINAL, Linkage
 from deid.audit.trials import Trial, several
 from mami_core.data import Record
@@ -26,7 +26,7 @@ from mami_core.evaluation.yardsticks import FEWEST
 SHARES = (0.25, 0.5, 1.0)
 
 
-def patients_curve(bench: Bench, name: str, linkage: Linkage, *, seed: int = 0) -> dict[str, Any]:
+def patients_curve(bench: Bench, name: str, linkage: Linkage, draws: Draws) -> dict[str, Any]:
     """Fit an adaptive attacker on fewer and fewer of its patients.
 
     Returns
@@ -45,7 +45,7 @@ def patients_curve(bench: Bench, name: str, linkage: Linkage, *, seed: int = 0) 
     fewer, all_of_them = (folds[share] for share in SHARES[-2:])
     gain = None
     if fewer and all_of_them:
-        lost = difference(fewer, all_of_them, people, seed=seed)
+        lost = difference(fewer, all_of_them, people, draws)
         gain = {"value": -lost["value"], "low": -lost["high"], "high": -lost["low"]}
     return {
         "attacker": name,

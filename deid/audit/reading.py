@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deid.audit.bench import Bench
 from deid.audit.linkages import ORIGINAL
-from deid.audit.matching import part_of, ridge
+from deid.audit.matching import part_of, ridges
 from deid.audit.trials import Trial
 from mami_core.data import Record
 from mami_core.evaluation.inference import UNKNOWN, Codes
@@ -86,28 +86,28 @@ def classified(
     """
     part = np.array([part_of(one) for one in records])
 
-    def right(penalty: float) -> float:
-        held = 0.0
-        for number in np.unique(part):
-            own, others = part == number, part != number
-            if others.any():
-                said = _said(
-                    features[others], values[others], share[others], features[own], penalty
-                )
-                held += float(share[own] @ (said == values[own]))
-        return held
-
-    return _said(features, values, share, asked, max(PENALTIES, key=right))
+    right = dict.fromkeys(PENALTIES, 0.0)
+    for number in np.unique(part):
+        own, others = part == number, part != number
+        if others.any():
+            told = _said(features[others], values[others], share[others], features[own], PENALTIES)
+            for penalty, said in zip(PENALTIES, told, strict=True):
+                right[penalty] += float(share[own] @ (said == values[own]))
+    best = max(PENALTIES, key=lambda one: right[one])
+    return next(_said(features, values, share, asked, (best,)))
 
 
-def _said(features: Array, values: Codes, share: Array, asked: Array, penalty: float) -> Codes:
+def _said(
+    features: Array, values: Codes, share: Array, asked: Array, penalties: Sequence[float]
+) -> Iterator[Codes]:
+    """Values of the rows `asked` with each of the penalties."""
     kinds, place = np.unique(values, return_inverse=True)
     one_of = np.eye(len(kinds))[place]
     weight = (share / share.sum())[:, None]
     centre, usual = (weight * features).sum(axis=0), (weight * one_of).sum(axis=0)
     rooted = np.sqrt(weight)
-    by = ridge(rooted * (features - centre), rooted * (one_of - usual), penalty)
-    return np.asarray(kinds[((asked - centre) @ by + usual).argmax(axis=1)], dtype=np.intp)
+    for by in ridges(rooted * (features - centre), rooted * (one_of - usual), penalties):
+        yield np.asarray(kinds[((asked - centre) @ by + usual).argmax(axis=1)], dtype=np.intp)
 
 
 def _shares(records: Sequence[Record]) -> Array:

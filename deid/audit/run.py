@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import deid
-from deid.audit.attackers import ATTACKERS, Attacker, Entry
+from deid.audit.asked import Options, settled
+from deid.audit.attackers import Attacker, Entry, usual
 from deid.audit.attackers import named as attackers_named
 from deid.audit.attackers.mami import taught_the_bundled
 from deid.audit.bench import Bench
+from deid.audit.by_gradient import send_one
 from deid.audit.doubles import LOOK, doubles, thumbnails
 from deid.audit.exposure import Exposed
-from deid.audit.figures import FEWEST_PATIENTS
+from deid.audit.figures import FEWEST_PATIENTS, Draws
 from deid.audit.kept import keeping
-from deid.audit.linkages import ADAPTIVE, DEFAULT, FIXED, LINKAGES, ORIGINAL, UNDO
+from deid.audit.linkages import ADAPTIVE, FIXED, ORIGINAL, UNDO
 from deid.audit.linked import linked
 from deid.audit.matching import Effort
 from deid.audit.pairing import Release
@@ -45,30 +47,11 @@ from mami_core.evaluation.yardsticks import AbsentError
 #: 2: ``d_sys`` and ``c_llr`` of each attacker, ``subgroups`` and ``inference`` of a linkage.
 #: 3: ``by_images`` of each attacker and ``reliable`` of its AUC, ``modality`` of a source.
 #: 4: ``releases`` of the options, whose ``linkages`` are named where they are the usual ones too.
-SCHEMA = 4
-
+#: 5: ``bootstrap`` of the options, ``gradient`` of a source.
+SCHEMA = 5
 
 #: What is being done, how much of it is done, and how much there is.
 Told = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What an audit is asked for; the fields are those of ``deid audit``."""
-
-    attackers: tuple[str, ...] = tuple(ATTACKERS)
-    split: str = "val"
-    gallery_size: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    adaptive: bool = False
-    linkages: tuple[str, ...] = ()
-    releases: int = 1
-    remover: str | None = None
-    strength: float = 1.0
-    control: bool = False
-    restarts: int = 1
-    budget: float = Effort.minutes
 
 
 def audit(
@@ -104,8 +87,9 @@ def audit(
     The record that ``deid audit --json`` prints: ``schema``, ``software``, ``options``,
     ``left_out``, ``sources``, ``not_tested``. By source: ``kind``, ``modality``, ``images``,
     ``people``, ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many
-    people at least (``teachers``), ``absent`` (by attacker, why), ``useless`` (the same picture for
-    everybody), ``curve`` of the adaptive attacker that finds most (see
+    people at least (``teachers``), ``absent`` (by attacker, why), ``gradient`` (who alone learnt
+    so, where none was named, see `deid.audit.by_gradient.send_one`), ``useless`` (the same picture
+    for everybody), ``curve`` of the adaptive attacker that finds most (see
     `deid.audit.patients_curve.patients_curve`), and ``linkages``: by name, by `FIXED` or
     `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals are
     found, see `deid.audit.figures.difference`; ``fits`` by gradient, see
@@ -118,15 +102,10 @@ def audit(
     AuditError, mami_core.data.DatasetError
         Where it can not be made.
     """
-    entries = attackers_named(options.attackers)
-    if release is not None and options.remover is None and options.adaptive:
-        # The one that the run names, at its strength.
-        options = replace(options, remover=release.remover, strength=release.strength)
-    options = replace(options, linkages=_linkages(options, released=release is not None))
+    entries = attackers_named(options.attackers) if options.attackers else usual()
+    options = settled(options, release)
     entry, parameter = called(options.remover) if options.remover else (None, 0.0)
     originals = dataset if release is None else release.originals
-    if options.control and not (options.adaptive and (entry or release)):
-        raise AuditError("--control tries adaptive attackers on a release; give --adaptive and one")
     names = sorted({one.source for one in originals.records if in_split(one, options.split)})
     if not names:
         raise AuditError(f"the data set has no images in split '{options.split}'; see --split")
@@ -144,18 +123,30 @@ def audit(
             _of(release.protected, name) if release is not None else None,
         )
         about = _about(told, name)
-        sources[name], bench = _audited(source, ready, missing, options, about, keep, name_exposed)
+        sources[name], bench = _audited(
+            source,
+            ready,
+            missing,
+            options,
+            about,
+            keep,
+            name_exposed,
+            one_by_gradient=not options.attackers,
+        )
         if best := strongest(sources[name]["linkages"]):
             (linkage,) = source.linkages(best[:1], adaptive=True)
-            sources[name]["curve"] = patients_curve(bench, best[1], linkage, seed=options.seed)
+            draws = Draws(options.seed, options.bootstrap)
+            sources[name]["curve"] = patients_curve(bench, best[1], linkage, draws)
         if options.control:
-            sources[name]["power"] = _power(source, ready, sources[name], options, about, keep)
+            sources[name]["power"] = _power(
+                source, bench.attackers, sources[name], options, about, keep
+            )
     record = {
         "schema": SCHEMA,
         "software": f"mami-deid {deid.__version__}",
         "options": asdict(options)
         | {
-            "attackers": [one.name for one in entries],
+            "attackers": [one.name for one in entries] + _sent(sources),
             "remover": _shown(entry, options.remover),
         },
         "left_out": {**left_out, **(release.left_out if release is not None else {})},
@@ -164,38 +155,10 @@ def audit(
     return record | {"not_tested": not_tested(record)}
 
 
-def _linkages(options: Options, *, released: bool) -> tuple[str, ...]:
-    """The linkages that are asked for; those with several releases also by their number.
-
-    Raises
-    ------
-    AuditError
-        Where one is not known, or lacks what it takes.
-    """
-    for name in options.linkages:
-        if name not in LINKAGES:
-            raise AuditError(f"--linkage: no such linkage; there are: {', '.join(LINKAGES)}")
-    names, several = options.linkages, [name for name, one in LINKAGES.items() if one.several]
-    if not names:
-        names = (*DEFAULT, *(several if options.releases > 1 else ()))
-    if (options.releases > 1) != any(name in several for name in names):
-        raise AuditError(
-            f"--linkage {' or '.join(several)} and --releases 2 or more go together; give both"
-        )
-    if options.releases > 1 and not options.remover:
-        raise AuditError("--releases are made by the audit itself; give a --remover")
-    for name in names:
-        if LINKAGES[name].undone and not (options.adaptive and options.remover):
-            raise AuditError(
-                f"--linkage {name} is of attackers who learn to turn an edit back; "
-                "give --adaptive and a --remover"
-            )
-        if LINKAGES[name].own_key and not (options.adaptive and (options.remover or released)):
-            raise AuditError(
-                f"--linkage {name} is of attackers who learn by what a release made of others; "
-                "give --adaptive and a release"
-            )
-    return names
+def _sent(sources: Mapping[str, Any]) -> list[str]:
+    """Those who alone learnt by gradient, where nobody was named."""
+    sent = {source.get("gradient", {}).get("attacker") for source in sources.values()}
+    return sorted(sent - {None})
 
 
 def _about(told: Told, name: str) -> Told:
@@ -234,6 +197,8 @@ def _audited(
     keep: Path | None,
     name_exposed: Callable[[Exposed], None] = lambda patient: None,
     bases: Sequence[str] = (FIXED, ADAPTIVE),
+    *,
+    one_by_gradient: bool = False,
 ) -> tuple[dict[str, Any], Bench]:
     plan = source.plan
     learners = {name for name, one in attackers.items() if one.fit is not None}
@@ -243,7 +208,7 @@ def _audited(
         attackers = {name: one for name, one in attackers.items() if name not in learners}
     if not (options.adaptive and plan.trials):
         bases = [basis for basis in bases if basis == FIXED]
-    if ADAPTIVE in bases:
+    if ADAPTIVE in bases or one_by_gradient:
         learners |= {name for name, one in attackers.items() if one.adapts}
     asked = source.linkages(options.linkages, adaptive=ADAPTIVE in bases)
     forms = source.forms(
@@ -271,6 +236,7 @@ def _audited(
     bench = Bench(source.data.records, plan, attackers, seen, own, effort)
     absent |= dict.fromkeys(bench.blank(), "it reads the same of every image")
     bench.attackers = {name: one for name, one in attackers.items() if name not in absent}
+    sent = {"gradient": send_one(bench)} if one_by_gradient else {}
     linkages: dict[str, dict[str, Any]] = {linkage.name: {} for linkage in asked}
     rounds = [
         (linkage, basis)
@@ -284,7 +250,7 @@ def _audited(
             linkage,
             basis,
             gallery_size=options.gallery_size,
-            seed=options.seed,
+            draws=Draws(options.seed, options.bootstrap),
             name_exposed=name_exposed,
         )
     told("searching", len(rounds), len(rounds))
@@ -310,6 +276,7 @@ def _audited(
         ),
         "learns_by": _learns_by(source, adaptive=ADAPTIVE in bases),
         "absent": absent,
+        **sent,
         "useless": bench.same_for_everybody(),
         "linkages": linkages,
     }

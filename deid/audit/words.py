@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deid.audit.linkages import BY_RELEASE, LINKAGES, UNDO
@@ -99,6 +99,7 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
         for name, reason in source["absent"].items():
             missing.setdefault(f"{name} ({reason})", [])
     gaps += list(missing)
+    gaps += _by_gradient(record)
     gaps.append("attackers whose network is trained on images like these: every figure is a least")
     gaps += _teachers(record)
     if linkages - {"original"}:
@@ -190,6 +191,29 @@ def _inference(record: Mapping[str, Any]) -> str:
     return "" if decided else "inference (no attribute of the patients decides it)"
 
 
+def _by_gradient(record: Mapping[str, Any]) -> list[str]:
+    """Attackers who could have learnt by gradient and did not, and why."""
+    chosen = {name: one["gradient"] for name, one in record["sources"].items() if "gradient" in one}
+    if not chosen:
+        learnt = any("fits" in figures for figures in _every_figure(record))
+        return [] if learnt else ["attackers that learn by gradient (--attacker trained)"]
+    idle = sorted({name for said in chosen.values() for name in said["others"]})
+    told = ", ".join(f"{said['attacker'] or 'nobody'} in {name}" for name, said in chosen.items())
+    return [
+        f"by gradient {', '.join(idle)} (--attacker NAME; where nobody is named one a source "
+        "learns so, a head on the network that in closed form finds most of its own patients: "
+        f"{told})"
+    ]
+
+
+def _every_figure(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Of every attacker in every linkage."""
+    for source in record["sources"].values():
+        for linked in source["linkages"].values():
+            for found in linked.values():
+                yield from found["attackers"].values()
+
+
 def _teachers(record: Mapping[str, Any]) -> list[str]:
     """Attackers who have more to learn from than those had."""
     people = {
@@ -223,13 +247,7 @@ def left_out_in_words(record: Mapping[str, Any]) -> str:
 
 def unreliable(record: Mapping[str, Any]) -> bool:
     """Whether some interval is."""
-    return any(
-        not figures["auc"]["reliable"]
-        for source in record["sources"].values()
-        for linked in source["linkages"].values()
-        for found in linked.values()
-        for figures in found["attackers"].values()
-    )
+    return any(not figures["auc"]["reliable"] for figures in _every_figure(record))
 
 
 def last_line(record: Mapping[str, Any]) -> str:

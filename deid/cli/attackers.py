@@ -9,7 +9,7 @@ def attackers() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from deid.audit.attackers import ATTACKERS, of_timm
+    from deid.audit.attackers import ATTACKERS, of_timm, trained
 
     table = Table(box=SIMPLE_HEAD)
     for column in ("attacker", "what it sees", "needs"):
@@ -17,5 +17,6 @@ def attackers() -> None:
     for entry in ATTACKERS.values():
         floor = " (a floor: what every usable copy keeps)" if entry.floor else ""
         table.add_row(entry.name, entry.summary + floor, entry.needs)
+    table.add_row("trained:NAME", trained.SUMMARY, "what NAME needs")
     table.add_row("timm:MODEL[=FILE]", of_timm.SUMMARY, "timm's hub, or a file")
     Console().print(table)

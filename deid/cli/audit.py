@@ -21,7 +21,8 @@ def audit(
     attacker: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME[,NAME]: see `deid attackers`; repeatable.", show_default="all of them"
+            help="NAME[,NAME]: see `deid attackers`; repeatable. Each learns as it can.",
+            show_default="all in closed form, and a head by gradient on the best network",
         ),
     ] = None,
     protected: Annotated[
@@ -79,6 +80,10 @@ def audit(
         int | None,
         typer.Option(min=2, help="N people to search among.", show_default="all that are there"),
     ] = None,
+    bootstrap: Annotated[
+        int,
+        typer.Option(metavar="N", help="Resamples of patients behind an interval, 100 to 100,000."),
+    ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of every random draw.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
     report: Annotated[
@@ -113,9 +118,10 @@ def audit(
     from mami_core.weights import WeightsError
 
     options = Options(
-        attackers=_names(attacker) or Options.attackers,
+        attackers=_names(attacker),
         split=split.value,
         gallery_size=gallery_size,
+        bootstrap=bootstrap,
         seed=seed,
         device=device.value,
         adaptive=adaptive,

@@ -1,4 +1,4 @@
-"""Beyond AUC and rank-1: what is found at few false alarms, and among the first few people.
+"""What is told apart pair by pair, at few false alarms too, and found among the first few people.
 
 Scores of different fits are never compared: figures of several are those within each, averaged by
 its mated patients.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mami_core.evaluation.curves import FEWEST_PAIRS
-from mami_core.evaluation.intervals import Estimate, patient_bootstrap
+from mami_core.evaluation.intervals import Estimate, on_logits, resampled
 from mami_core.evaluation.protocol import Pairs
 
 Array = NDArray[np.float64]
@@ -24,6 +23,8 @@ Array = NDArray[np.float64]
 RATES = (1e-2, 1e-3)
 #: Points of a ROC, even on a logarithmic axis.
 POINTS = 60
+#: Pairs of patients times resamples that are held at a time (32 MiB).
+HELD = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Detection:
 
     Attributes
     ----------
+    auc
+        The area under the ROC of all pairs: the probability that a mated pair outscores an impostor
+        pair, where a tie counts half.
     eer
         Where as many mated pairs are missed as impostor pairs are let through.
     tpr
@@ -44,6 +48,7 @@ class Detection:
         that is not below 1.
     """
 
+    auc: Estimate
     eer: Estimate
     tpr: dict[float, Estimate | None]
     patient_pairs: int
@@ -72,8 +77,15 @@ class Detection:
         )
 
 
-def detection(folds: Sequence[Pairs], *, resamples: int = 400) -> Detection:
-    """Figures of the pairs of one or more fits, with a patient bootstrap as AUC has it."""
+def detection(folds: Sequence[Pairs], *, resamples: int = 1000, seed: int = 0) -> Detection:
+    """Figures of the pairs of one or more fits, with a bootstrap over patients.
+
+    Parameters
+    ----------
+    resamples, seed
+        As `mami_core.evaluation.patient_bootstrap` takes them; one draw of patients serves every
+        figure.
+    """
     ways = [_Roc(fold) for fold in folds]
     mated = np.array([np.unique(fold.mated_patient).size for fold in folds])
     edges = np.cumsum([fold.people for fold in folds])
@@ -81,72 +93,104 @@ def detection(folds: Sequence[Pairs], *, resamples: int = 400) -> Detection:
     least = FEWEST_PAIRS / fewest if fewest else np.inf
     at = np.geomspace(least, 1.0, POINTS) if least < 1.0 else np.empty(0)
 
-    @cache
-    def averaged(drawn: bytes, rates: tuple[float, ...] = RATES) -> Array:
-        """EER and TPR within each fit, averaged; one draw of patients serves every figure."""
-        parts = np.split(np.frombuffer(drawn), edges[:-1])
-        table = np.stack([way.read(rates, part) for way, part in zip(ways, parts, strict=True)])
-        defined = ~np.isnan(table[:, 0])
-        if not defined.any():
-            return np.full(1 + len(rates), np.nan)
-        return np.asarray(np.average(table[defined], axis=0, weights=mated[defined]))
+    def averaged(times: Array, rates: Sequence[float] = RATES) -> Array:
+        """What `_Roc.read` says of each fit, averaged over those where it is defined."""
+        parts = np.split(times, edges[:-1], axis=1)
+        tables = np.stack([way.read(rates, part) for way, part in zip(ways, parts, strict=True)])
+        defined = ~np.isnan(tables)
+        weight = np.where(defined, mated[:, None, None], 0)
+        with np.errstate(invalid="ignore"):
+            summed = (np.where(defined, tables, 0.0) * weight).sum(axis=0)
+            return np.asarray(summed / weight.sum(axis=0))
 
-    def estimate(column: int) -> Estimate:
-        return patient_bootstrap(
-            lambda times: float(averaged(times.tobytes())[column]),
-            int(edges[-1]),
-            int(mated.sum()),
-            resamples=resamples,
-        )
-
-    everybody = np.ones(int(edges[-1])).tobytes()
+    everybody = np.ones((1, int(edges[-1])))
+    values = averaged(everybody)[0]
+    drawn = np.concatenate([averaged(some) for some in resampled(int(edges[-1]), resamples, seed)])
+    auc, eer, *passing = (
+        on_logits(float(value), column, int(mated.sum()))
+        for value, column in zip(values, drawn.T, strict=True)
+    )
     return Detection(
-        estimate(0),
+        auc,
+        eer,
         {
-            rate: estimate(column) if rate >= least else None
-            for column, rate in enumerate(RATES, start=1)
+            rate: found if rate >= least else None
+            for rate, found in zip(RATES, passing, strict=True)
         },
         fewest,
         at,
-        averaged(everybody, tuple(at))[1:],
+        averaged(everybody, tuple(at))[0, 2:],
     )
 
 
 class _Roc:
-    """The ROC of one fit's pairs, sorted once and weighted as often as patients are drawn."""
+    """The ROC of one fit's pairs, sorted once and weighted as often as patients are drawn.
+
+    What lies between two mated scores is added up by pair of patients: a resample then weighs
+    pairs of patients, and never looks at a score.
+    """
 
     def __init__(self, found: Pairs) -> None:
-        self._found = found
-        self._order = np.argsort(-found.mated, kind="stable")
-        scores = found.mated[self._order]
-        self._last = np.flatnonzero(np.append(np.diff(scores) != 0, True))
-        # Impostors below a threshold that is just above, and just at, each mated score.
-        sides = [np.searchsorted(found.impostor, scores[self._last], s) for s in ("right", "left")]
-        self._under = np.stack(sides, axis=1).ravel()
+        from scipy.sparse import csr_array  # half a second to import
+
+        order = np.argsort(-found.mated, kind="stable")
+        scores = found.mated[order]
+        last = np.append(np.diff(scores) != 0, True)
+        level = np.append(0, last.cumsum()[:-1])
+        self._mated = csr_array(
+            (found.mated_weight[order], (level, found.mated_patient[order])),
+            shape=(int(last.sum()), found.people),
+        )
+        # How many impostors lie above, and how many do not lie below, each mated score.
+        many = found.impostor.size
+        sides = [many - np.searchsorted(found.impostor, scores[last], s) for s in ("right", "left")]
+        passed = np.stack(sides, axis=1).ravel()
+        between = np.searchsorted(passed, np.arange(many)[::-1], side="right")
+        ends, pair = np.unique(_ends(found), return_inverse=True)
+        self._left, self._right = np.divmod(ends, found.people)
+        self._impostor = csr_array(
+            (found.impostor_weight, (between, pair)), shape=(passed.size + 1, ends.size)
+        )
 
     def read(self, rates: Sequence[float], times: Array) -> Array:
-        """EER, and TPR at each rate, for multiplicities ``(people,)``; NaN where a side is empty.
+        """AUC, EER, and TPR at each rate, for multiplicities ``(k, people)``: a row each.
 
-        Between mated scores the curve is level, through ties of both kinds of pairs straight.
+        Between mated scores the curve is level, through ties of both kinds of pairs straight. NaN
+        where a side is empty.
         """
-        left, right = self._found.impostor_patients
-        own = self._found.mated_weight * times[self._found.mated_patient]
-        others = self._found.impostor_weight * times[left] * times[right]
-        true = np.append(0.0, own[self._order].cumsum()[self._last]).repeat(2)
-        under = np.append(0.0, others.cumsum())
-        total = under[-1]
-        if not (true[-1] > 0 and total > 0):
-            return np.full(1 + len(rates), np.nan)
-        false = np.concatenate(([0.0], total - under[self._under], [total])) / total
-        true = true / true[-1]
-        eer = np.interp(1.0, false + true, false)
-        return np.append(eer, np.interp(rates, false, true))
+        step = max(1, HELD // max(self._left.size, 1))
+        parts = [
+            self._some(rates, times[start : start + step]) for start in range(0, len(times), step)
+        ]
+        return np.concatenate(parts)
+
+    def _some(self, rates: Sequence[float], times: Array) -> Array:
+        drawn = np.ascontiguousarray(times.T)
+        under = (self._impostor @ (drawn[self._left] * drawn[self._right])).cumsum(axis=0)
+        over = (self._mated @ drawn).cumsum(axis=0)
+        nothing = np.zeros((1, len(times)))
+        false = np.concatenate((nothing, under))
+        true = np.concatenate((nothing, over)).repeat(2, axis=0)
+        table = np.full((len(times), 2 + len(rates)), np.nan)
+        for number in np.flatnonzero((false[-1] > 0) & (true[-1] > 0)):
+            passed = false[:, number] / false[-1, number]
+            found = true[:, number] / true[-1, number]
+            table[number] = [
+                np.trapezoid(found, passed),
+                np.interp(1.0, passed + found, passed),
+                *np.interp(rates, passed, found),
+            ]
+        return table
+
+
+def _ends(found: Pairs) -> NDArray[np.intp]:
+    """The two patients of each impostor pair as one number, whichever of them is searched with."""
+    left, right = found.impostor_patients
+    return np.minimum(left, right) * found.people + np.maximum(left, right)
 
 
 def _patient_pairs(found: Pairs) -> int:
-    left, right = found.impostor_patients
-    ends = np.minimum(left, right) * found.people + np.maximum(left, right)
-    return int(np.unique(ends).size)
+    return int(np.unique(_ends(found)).size)
 
 
 def found_among(own: Array, impostors: Array, people: int, k: int) -> Array:

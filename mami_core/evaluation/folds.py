@@ -7,19 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mami_core.evaluation.intervals import Estimate, patient_bootstrap
 from mami_core.evaluation.metrics import Ranks
 from mami_core.evaluation.protocol import Pairs
 
 Array = NDArray[np.float64]
-
-
-def verification_of_folds(folds: Sequence[Pairs], *, resamples: int = 400) -> Estimate:
-    """AUC within each fold, averaged by its mated patients, with a patient bootstrap.
-
-    Of a single fold it is `mami_core.evaluation.verification`.
-    """
-    return patient_bootstrap(weighted_auc(folds), *counts(folds), resamples=resamples)
 
 
 def counts(folds: Sequence[Pairs]) -> tuple[int, int]:
@@ -29,7 +20,9 @@ def counts(folds: Sequence[Pairs]) -> tuple[int, int]:
 
 
 def weighted_auc(folds: Sequence[Pairs]) -> Callable[[Array], float]:
-    """The AUC of `verification_of_folds` for multiplicities ``(people,)`` of all folds' people."""
+    """AUC for multiplicities ``(people,)`` of all folds' people: that within each fold, averaged by
+    its mated patients.
+    """
     ranks = [Ranks.of(fold.mated, fold.impostor) for fold in folds]
     mated = [int(np.unique(fold.mated_patient).size) for fold in folds]
     edges = np.cumsum([0, *(fold.people for fold in folds)])

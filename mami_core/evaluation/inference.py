@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mami_core.evaluation.intervals import resampled
+
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Codes = NDArray[np.intp]
@@ -81,14 +83,17 @@ def added(
     -------
     Value, low, high; NaN where the control is never wrong.
     """
-    generator = np.random.default_rng(seed)
     patients = len(main)
-    drawn = generator.multinomial(patients, np.full(patients, 1.0 / patients), size=resamples)
-    table = np.vstack([np.ones(patients), drawn]) / patients
-    wrong = 1.0 - table @ control
-    with np.errstate(invalid="ignore", divide="ignore"):
-        figures = np.where(wrong > 1e-12, (table @ (main - control)) / wrong, np.nan)
-    if np.isnan(figures[0]):
-        return float("nan"), float("nan"), float("nan")
-    low, high = np.nanquantile(figures[1:], [0.025, 0.975])
-    return float(figures[0]), float(low), float(high)
+
+    def figures(times: Array) -> Array:
+        wrong = 1.0 - times @ control / patients
+        with np.errstate(invalid="ignore", divide="ignore"):
+            right = times @ (main - control) / patients
+            return np.where(wrong > 1e-12, right / wrong, np.nan)
+
+    value = float(figures(np.ones((1, patients)))[0])
+    if np.isnan(value):
+        return value, value, value
+    drawn = [figures(some) for some in resampled(patients, resamples, seed)]
+    low, high = np.nanquantile(np.concatenate(drawn), [0.025, 0.975])
+    return value, float(low), float(high)

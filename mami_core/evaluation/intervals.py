@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _Z = 1.959963984540054  # 95 %
+
+#: Resamples that are drawn and looked at together.
+AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,25 @@ def patient_bootstrap(
         How many of them have mates: what the estimate reports, and the fallback's n.
     """
     value = statistic(np.ones(people))
+    drawn = [statistic(times) for some in resampled(people, resamples, seed) for times in some]
+    return on_logits(value, np.array(drawn), patients)
+
+
+def resampled(people: int, resamples: int, seed: int) -> Iterator[Array]:
+    """How often each of so many people is drawn, ``(k, people)``: `AT_ONCE` resamples at a time.
+
+    Memory does not grow with the number of resamples.
+    """
     generator = np.random.default_rng(seed)
     even = np.full(people, 1.0 / people)
-    drawn = [
-        statistic(generator.multinomial(people, even).astype(np.float64)) for _ in range(resamples)
-    ]
-    logits = _logit(np.array([figure for figure in drawn if not np.isnan(figure)]))
+    for start in range(0, resamples, AT_ONCE):
+        drawn = generator.multinomial(people, even, size=min(AT_ONCE, resamples - start))
+        yield drawn.astype(np.float64)
+
+
+def on_logits(value: float, drawn: Array, patients: int) -> Estimate:
+    """The interval of `patient_bootstrap` from the figure in each resample, ``(resamples,)``."""
+    logits = _logit(drawn[~np.isnan(drawn)])
     spread = float(logits.std(ddof=1)) if logits.size > 1 else 0.0
     if not 0.0 < value < 1.0 or spread < 1e-9:
         # No resample says anything where all agree: then as if each patient were one trial.
@@ -113,9 +129,8 @@ def mean_difference(values: Array, *, resamples: int = 1000, seed: int = 0) -> E
     patients = len(values)
     if not patients:
         return _spread(float("nan"), values, 0)
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(patients, np.full(patients, 1.0 / patients), size=resamples)
-    return _spread(float(values.mean()), drawn @ values / patients, patients)
+    drawn = [some @ values / patients for some in resampled(patients, resamples, seed)]
+    return _spread(float(values.mean()), np.concatenate(drawn), patients)
 
 
 def paired_bootstrap(
@@ -136,12 +151,11 @@ def paired_bootstrap(
     people, patients
         As there.
     """
-    generator = np.random.default_rng(seed)
-    even = np.full(people, 1.0 / people)
     drawn = np.array(
         [
             first(times) - second(times)
-            for times in generator.multinomial(people, even, size=resamples).astype(np.float64)
+            for some in resampled(people, resamples, seed)
+            for times in some
         ]
     )
     everybody = np.ones(people)

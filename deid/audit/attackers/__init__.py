@@ -19,7 +19,7 @@ from deid.audit.attackers import (
     undo,
     whiten,
 )
-from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry, named
+from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry, named, usual
 
 __all__ = [
     "ATTACKERS",
@@ -36,5 +36,6 @@ __all__ = [
     "texture",
     "trained",
     "undo",
+    "usual",
     "whiten",
 ]

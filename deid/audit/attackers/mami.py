@@ -15,7 +15,7 @@ WEIGHTS = "mami_tiny"
 TRAINED_ON = frozenset({"nih", "kermany", "odir", "tvhl", "lidc", "openkbp"})
 
 
-@attacker("mami", needs=f"bundled weights {WEIGHTS}")
+@attacker("mami", needs=f"bundled weights {WEIGHTS}", network=True)
 def mami(device: str) -> Attacker:
     """The bundled identity encoder as it was trained; adaptive, its features of all depths."""
     return encoder(WEIGHTS, device)

@@ -21,6 +21,7 @@ def entry(name: str) -> Entry:
         "a file of weights" if file else "timm's hub",
         floor=False,
         build=partial(_built, name),
+        network=True,
     )
 
 

@@ -80,6 +80,10 @@ class Entry:
     floor
         Whether it sees only what a picture must keep to be of use: no remover that keeps the
         diagnosis goes below what it finds.
+    network
+        Whether it looks by a network, on whose features a head can learn by gradient.
+    gradient
+        Whether it learns by gradient itself.
     build
         Makes it for ``auto``, ``cpu`` or ``cuda``.
     """
@@ -89,6 +93,8 @@ class Entry:
     needs: str
     floor: bool
     build: Callable[[str], Attacker]
+    network: bool = False
+    gradient: bool = False
 
 
 ATTACKERS: dict[str, Entry] = {}
@@ -96,12 +102,19 @@ ATTACKERS: dict[str, Entry] = {}
 Build = Callable[[str], Attacker]
 
 
-def attacker(name: str, *, needs: str = "nothing", floor: bool = False) -> Callable[[Build], Build]:
+def attacker(
+    name: str,
+    *,
+    needs: str = "nothing",
+    floor: bool = False,
+    network: bool = False,
+    gradient: bool = False,
+) -> Callable[[Build], Build]:
     """Put an attacker on the list; the first line of its docstring says what it is."""
 
     def enter(build: Build) -> Build:
         summary = (build.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        ATTACKERS[name] = Entry(name, summary, needs, floor, build)
+        ATTACKERS[name] = Entry(name, summary, needs, floor, build, network, gradient)
         return build
 
     return enter
@@ -115,20 +128,29 @@ def named(names: Sequence[str]) -> list[Entry]:
     AuditError
         Where there is no such attacker, or one network is asked for with two files.
     """
-    entries = [_of(name) for name in dict.fromkeys(names)]
+    entries = list(dict.fromkeys(_of(name) for name in dict.fromkeys(names)))
     if len({entry.name for entry in entries}) < len(entries):
         raise AuditError("--attacker: one network with two files; give each an audit of its own")
     return entries
 
 
+def usual() -> list[Entry]:
+    """The entries where nobody is named: all but those who learn by gradient."""
+    return [entry for entry in ATTACKERS.values() if not entry.gradient]
+
+
 def _of(name: str) -> Entry:
-    from deid.audit.attackers import of_timm
+    from deid.audit.attackers import of_timm, trained
 
     if name.startswith(of_timm.PREFIX):
         return of_timm.entry(name)
+    head, _, behind = name.partition(":")
+    if head == trained.NAME and behind:
+        return trained.entry(_of(behind))
     if name not in ATTACKERS:
         raise AuditError(
-            f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, timm:MODEL[=FILE]"
+            f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, trained:NAME, "
+            "timm:MODEL[=FILE]"
         )
     return ATTACKERS[name]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from deid.audit.matching import Matcher, Training
 
 
-@attacker("siamese", needs=f"bundled weights {WEIGHTS}")
+@attacker("siamese", needs=f"bundled weights {WEIGHTS}", gradient=True)
 def siamese(device: str) -> Attacker:
     """Two images through one layer, their difference through another (Packhaeuser et al. 2022)."""
     return replace(encoder(WEIGHTS, device), fit=fitted, eyes="mami")

@@ -14,7 +14,7 @@ from deid.audit.attackers.whiten import NEEDS
 SIGMA = 4 / 224
 
 
-@attacker("texture", needs=NEEDS)
+@attacker("texture", needs=NEEDS, network=True)
 def texture(device: str) -> Attacker:
     """The same network and whitening on the high-pass of the picture: grain, vessels, edges."""
     from deid.audit.attackers.whiten import whiten

@@ -1,21 +1,65 @@
-"""The bundled encoder's features, and a head that is trained by gradient on top."""
+"""A network's features, and a head that is trained by gradient on top."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deid.audit.attackers.mami import WEIGHTS, encoder
-from deid.audit.attackers.registry import Attacker, attacker
+from deid.audit.attackers import mami
+from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry, attacker
+from deid.audit.trouble import AuditError
 
 if TYPE_CHECKING:
     from deid.audit.matching import Matcher, Training
 
+NAME, ON = "trained", "mami"
+SUMMARY = "The same head on the features of another attacker that looks by a network"
 
-@attacker("trained", needs=f"bundled weights {WEIGHTS}")
+
+@attacker(NAME, needs=f"bundled weights {mami.WEIGHTS}", gradient=True)
 def trained(device: str) -> Attacker:
     """A linear head on mami's features, trained by gradient from the closed form on."""
-    return replace(encoder(WEIGHTS, device), fit=fitted, eyes="mami")
+    return head_on(mami.mami(device), ON)
+
+
+def name_on(network: str) -> str:
+    """What the head on an attacker of that name is called."""
+    return NAME if network == ON else f"{NAME}:{network}"
+
+
+def head_on(network: Attacker, name: str) -> Attacker:
+    """The head on the features of an attacker that looks by a network and has that name."""
+    return replace(network, fit=fitted, eyes=name)
+
+
+def entry(network: Entry) -> Entry:
+    """The attacker ``trained:NAME``.
+
+    Raises
+    ------
+    AuditError
+        Where NAME does not look by a network, or learns by gradient already.
+    """
+    if not network.network:
+        those = ", ".join(one.name for one in ATTACKERS.values() if one.network)
+        raise AuditError(
+            f"--attacker: {NAME}:NAME is a head on a network; NAME is one of {those}, "
+            "timm:MODEL[=FILE]"
+        )
+    if network.name == ON:
+        return ATTACKERS[NAME]
+
+    def build(device: str) -> Attacker:
+        return head_on(network.build(device), network.name)
+
+    return replace(
+        network,
+        name=name_on(network.name),
+        summary=SUMMARY,
+        build=build,
+        network=False,
+        gradient=True,
+    )
 
 
 def fitted(training: Training) -> Matcher:

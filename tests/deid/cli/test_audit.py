@@ -45,10 +45,11 @@ def test_the_console_begins_with_what_was_found_and_ends_with_what_was_not_teste
 
 def test_json_is_one_object_with_a_schema(app: Typer, people: People) -> None:
     call = ["audit", str(people(val=31)), "--attacker=pixels", "--json", "--gallery-size=20"]
-    done = CliRunner().invoke(app, call)
+    done = CliRunner().invoke(app, [*call, "--attacker=pixels", "--bootstrap=100"])
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
-    assert record["schema"] == 4
+    assert record["schema"] == 5
+    assert (record["options"]["bootstrap"], record["options"]["attackers"]) == (100, ["pixels"])
     found = record["sources"]["demo"]["linkages"]["original"]["fixed"]["attackers"]["pixels"]
     assert (found["asked"]["n"], found["asked"]["guess"]) == (20, 0.05)
     assert [point["n"] for point in found["linkability"]] == [2, 5, 10, 20, 31]
@@ -111,6 +112,10 @@ def test_a_report_never_lies_inside_what_is_shared(
     ("arguments", "words"),
     [
         (["--attacker=somebody"], "no such attacker; there are: "),
+        (["--attacker=trained:pixels"], "is a head on a network; NAME is one of mami, "),
+        (["--bootstrap=99"], "--bootstrap: 100 to 100,000 resamples; give"),
+        (["--bootstrap=-1"], "--bootstrap: 100 to 100,000 resamples; give"),
+        (["--bootstrap=100001"], "--bootstrap: 100 to 100,000 resamples; give"),
         (["--split=test"], "no images in split 'test'"),
         (["--linkage=sideways"], "no such linkage; there are: "),
         (["--remover=magic"], "no such remover; there are: "),

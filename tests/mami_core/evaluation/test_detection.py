@@ -8,7 +8,14 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from mami_core.data import Record
-from mami_core.evaluation import auc, found_within, linkability, pairs, patient_bootstrap
+from mami_core.evaluation import (
+    auc,
+    found_within,
+    linkability,
+    pairs,
+    patient_bootstrap,
+    verification,
+)
 from mami_core.evaluation.detection import detection, found_among
 from mami_core.evaluation.protocol import Pairs
 
@@ -71,6 +78,20 @@ def test_it_agrees_with_a_slow_reference_in_value_and_interval_with_ties_and_wit
         lambda times: equal_error(*points(found, times)), found.people, 47, resamples=3
     )
     assert said.eer.as_dict() == pytest.approx(slow.as_dict(), abs=1e-9)
+    area = verification(found, resamples=3)
+    assert said.auc.as_dict() == pytest.approx(area.as_dict(), abs=1e-12)
+
+
+def test_a_thousand_resamples_are_those_of_a_thousand_looks_whatever_is_held_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = world(12)
+    slow = verification(found, resamples=1000).as_dict()
+    assert detection([found]).auc.as_dict() == pytest.approx(slow, abs=1e-12)
+    monkeypatch.setattr("mami_core.evaluation.detection.HELD", 1)
+    assert detection([found]).auc.as_dict() == pytest.approx(slow, abs=1e-12)
+    other = detection([found], seed=1).auc
+    assert (other.value, other.low == slow["low"]) == (pytest.approx(slow["value"]), False)
 
 
 def test_with_equal_weights_it_agrees_with_scikit_learn() -> None:
@@ -141,11 +162,13 @@ def test_the_interval_of_people_who_are_found_at_once_is_not_empty() -> None:
 def test_scores_of_two_fits_are_never_compared() -> None:
     first, second = world(20), world(10, 1)
     moved = replace(second, mated=second.mated + 5.0, impostor=second.impostor + 5.0)
-    together = detection([first, second], resamples=5)
-    assert together.eer == detection([first, moved], resamples=5).eer
-    alone = [detection([one], resamples=2).eer.value for one in (first, second)]
-    assert together.eer.value == pytest.approx((20 * alone[0] + 10 * alone[1]) / 30)
-    assert together.eer.patients == 30
+    together, apart = (detection([first, one], resamples=5) for one in (second, moved))
+    for figure in ("auc", "eer"):
+        assert getattr(together, figure) == getattr(apart, figure)
+        alone = [getattr(detection([one], resamples=2), figure).value for one in (first, second)]
+        both = getattr(together, figure)
+        assert both.value == pytest.approx((20 * alone[0] + 10 * alone[1]) / 30)
+        assert both.patients == 30
 
 
 def test_the_area_under_the_roc_is_the_auc() -> None:
