@@ -9,7 +9,7 @@ def attackers() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from deid.audit.attackers import ATTACKERS, of_timm
+    from deid.audit.attackers import ATTACKERS, critic, of_timm
 
     table = Table(box=SIMPLE_HEAD)
     for column in ("attacker", "what it sees", "needs"):
@@ -18,4 +18,5 @@ def attackers() -> None:
         floor = " (a floor: what every usable copy keeps)" if entry.floor else ""
         table.add_row(entry.name, entry.summary + floor, entry.needs)
     table.add_row("timm:MODEL[=FILE]", of_timm.SUMMARY, "timm's hub, or a file")
+    table.add_row("critic:CHECKPOINT", critic.SUMMARY, critic.NEEDS)
     Console().print(table)

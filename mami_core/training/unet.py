@@ -2,13 +2,13 @@
 
 Level losses are blind to ranking, so the identity term is about order: the protected picture has to
 be less like its own person than like the nearest others. A code draws a decoy, a direction among
-identities, towards which the picture moves. The encoders stay as they are: only fixed attackers are
-met.
+identities, towards which the picture moves. The encoders stay as they are; the critic is trained on
+what the remover makes (`mami_core.training.critic`), and finds its people again.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mami_core.data import Dataset, Record
-from mami_core.models.encoder import MaMI
+from mami_core.models.encoder import Identity, MaMI
 from mami_core.models.mfm import MedicalEncoder
 from mami_core.models.remover import Remover, RemoverConfig
 from mami_core.training.batches import Pictures, digest, draw_modality, parts
+from mami_core.training.critic import CriticTask
 from mami_core.training.draws import Draws
 from mami_core.training.loop import Budget, TrainingError, train
-from mami_core.training.losses import order_loss
+from mami_core.training.losses import nearest_others, order_loss
 from mami_core.training.measure import Curve, resized, strength_curve
 from mami_core.training.start import begin
 from mami_core.weights import Weights, load
@@ -36,8 +37,11 @@ RATE = 1.5e-3
 #: (modality, region) that the remover can learn, given both encoders know the modality.
 PAIRS = {"xray": "chest", "fundus": "eye"}
 KEEP, KEEP_FINDING = 0.93, 0.05
-NEAREST = 20
 LEAST_UTILITY = 0.9
+#: Weight of the critic's verdict.
+CRITIC_SHARE = 0.5
+#: Originals of other people among whom the critic searches.
+SEARCHED = 512
 
 
 def train_unet(
@@ -58,10 +62,12 @@ def train_unet(
 ) -> Path:
     """Train the remover on the `train` split; write ``OUTPUT/remover.safetensors``.
 
+    Beside it lies its adversary, ``critic.safetensors``: an attacker for the audit of this remover.
+
     Parameters
     ----------
     batch
-        Images a step.
+        Images a step, two of each person; no fewer than two.
     encoder, medical
         What to hide from, and what to keep: bundled names or paths.
 
@@ -80,9 +86,10 @@ def train_unet(
 
 @dataclass(frozen=True)
 class Similar:
-    """Embeddings of the training images and who is who."""
+    """Embeddings of the training images, what the critic takes of them, and who is who."""
 
     vectors: Tensor  # (n, D), normalised
+    features: Tensor  # (n, F)
     person: Tensor  # (n,)
     middle: Tensor  # (D,)
 
@@ -134,6 +141,10 @@ class RemoverTask:
         }
         self.pictures = {name: Pictures(part, config.image) for name, part in self.parts.items()}
         self.often = {name: evenly(part.records) for name, part in self.parts.items()}
+        self.images = {name: by_person(part.records) for name, part in self.parts.items()}
+        people = dict.fromkeys(record.person for record in data.records)
+        self.numbers = {person: number for number, person in enumerate(people)}
+        self.adversary = CriticTask(self.encoder, encoder.sha256, device)
         self.similar = {name: self._embedded(name) for name in self.parts}
         generator = torch.Generator().manual_seed(5)
         width = self.encoder.config.features
@@ -148,34 +159,35 @@ class RemoverTask:
         return [{"params": list(self.model.parameters()), "lr": RATE}]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Order of identities, decoy, key features, findings, size of the edit."""
+        """Order of identities, decoy, the critic, key features, findings, size of the edit."""
         draws = Draws(self.seed, step)
         name = draw_modality(list(self.parts), draws)
-        count = min(self.batch, len(self.parts[name]))
-        chosen = draws.choice.choice(
-            len(self.parts[name]), count, replace=False, p=self.often[name]
-        )
-        images = self.pictures[name].batch([int(i) for i in chosen]).to(self.device)
-        code = draws.normal(count, self.model.config.code).to(self.device)
-        full = draws.uniform(count) < 0.5
-        strength = torch.where(full, 1.0, 0.3 + 0.7 * draws.uniform(count)).to(self.device)
-        edited = self.model(images, code, strength)
+        chosen = self._chosen(name, draws)
+        people = len(chosen) // 2
+        images = self.pictures[name].batch(chosen).to(self.device)
+        code = draws.normal(len(chosen), self.model.config.code).to(self.device)
+        full = draws.uniform(people) < 0.5
+        strength = torch.where(full, 1.0, 0.3 + 0.7 * draws.uniform(people)).to(self.device)
+        edited = self.model(images, code, strength.repeat(2))
 
-        mated, nearest, decoy = self._likeness(name, chosen, edited, code, draws)
-        hidden = order_loss(mated, nearest)
-        identity = ((hidden + 0.3 * mated - 0.15 * decoy) * strength).mean()
-        kept, moved = self._usefulness(name, images, edited)
+        seen = self._seen(moved(edited, draws) if draws.choice.random() < 0.6 else edited)
+        mated, nearest, decoy = self._likeness(name, chosen, seen, code)
+        hidden = order_loss(mated, nearest) + 0.3 * mated - 0.15 * decoy
+        identity = (hidden * strength.repeat(2)).mean()
+        found = (self._verdict(name, chosen, seen, draws) * strength).mean()
+        kept, change = self._usefulness(name, images, edited)
         useful = 6.0 * functional.relu(KEEP - kept).mean()
-        useful = useful + 2.0 * functional.relu(moved - KEEP_FINDING).mean()
+        useful = useful + 2.0 * functional.relu(change - KEEP_FINDING).mean()
         size = (edited - images).abs().mean()
         figures = {
             "mated": mated.mean().item(),
             "nearest": nearest.mean().item(),
+            "verdict": found.item(),
             "utility": kept.mean().item(),
-            "finding": moved.mean().item(),
+            "finding": change.mean().item(),
             "change": size.item(),
         }
-        return identity + useful + size, figures
+        return identity + CRITIC_SHARE * found + useful + size, figures
 
     def facts(self) -> dict[str, Any]:
         """The strength-utility curve on `val`, and the default strength that follows from it."""
@@ -199,40 +211,63 @@ class RemoverTask:
                 )
         return found
 
+    def _chosen(self, name: str, draws: Draws) -> list[int]:
+        """Rows of a batch: a picture each of some people, then another each of the same people.
+
+        Who has one picture only shows it twice; their codes differ.
+        """
+        count = max(1, min(self.batch, len(self.parts[name])) // 2)
+        drawn = draws.choice.choice(len(self.parts[name]), count, replace=False, p=self.often[name])
+        first = [int(row) for row in drawn]
+        records, images = self.parts[name].records, self.images[name]
+        second = []
+        for row in first:
+            others = [one for one in images[records[row].person] if one != row]
+            second.append(int(draws.choice.choice(others or [row])))
+        return first + second
+
     def _embedded(self, name: str) -> Similar:
         count = len(self.parts[name])
+        vectors, features = [], []
         with torch.no_grad():
-            rows = [
-                self._identity(
-                    self.pictures[name].batch(range(at, min(at + 32, count))).to(self.device)
-                )
-                for at in range(0, count, 32)
-            ]
-        vectors = torch.cat(rows)
-        people: dict[tuple[str, str], int] = {}
-        person = [people.setdefault(r.person, len(people)) for r in self.parts[name].records]
-        return Similar(vectors, torch.tensor(person, device=self.device), vectors.mean(dim=0))
+            for at in range(0, count, 32):
+                rows = range(at, min(at + 32, count))
+                seen = self._seen(self.pictures[name].batch(rows).to(self.device))
+                vectors.append(functional.normalize(seen.identity, dim=1))
+                features.append(self.adversary.model.features(seen))
+        person = torch.tensor([self.numbers[r.person] for r in self.parts[name].records])
+        embedded = torch.cat(vectors)
+        return Similar(embedded, torch.cat(features), person.to(self.device), embedded.mean(dim=0))
 
-    def _identity(self, images: Tensor) -> Tensor:
-        small = resized(images, self.encoder.config.image)
-        return functional.normalize(self.encoder(small).identity, dim=1)
+    def _seen(self, images: Tensor) -> Identity:
+        seen: Identity = self.encoder(resized(images, self.encoder.config.image))
+        return seen
 
     def _likeness(
-        self, name: str, chosen: np.ndarray[Any, Any], edited: Tensor, code: Tensor, draws: Draws
+        self, name: str, chosen: list[int], seen: Identity, code: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Similarity to the own person (the nearest image), to the nearest others, to the decoy."""
-        seen = self._identity(moved(edited, draws) if draws.choice.random() < 0.6 else edited)
+        vectors = functional.normalize(seen.identity, dim=1)
         similar = self.similar[name]
-        scores = seen @ similar.vectors.T
-        own = similar.person[chosen.tolist()][:, None] == similar.person[None, :]
+        scores = vectors @ similar.vectors.T
+        own = similar.person[chosen][:, None] == similar.person[None, :]
         mated = scores.masked_fill(~own, -9.0).amax(dim=1)
-        others = min(NEAREST, int((~own).sum(dim=1).min()))
-        if others == 0:
+        nearest = nearest_others(scores, own)
+        if nearest is None:
             raise TrainingError("the data shows one person only; there is nobody to be taken for")
-        nearest = scores.masked_fill(own, -9.0).topk(others, dim=1).values.mean(dim=1)
         direction = functional.normalize(code @ self.decoys, dim=1)
         decoy = functional.normalize(similar.middle[None] + 0.5 * direction, dim=1)
-        return mated, nearest, (seen * decoy).sum(dim=1)
+        return mated, nearest, (vectors * decoy).sum(dim=1)
+
+    def _verdict(self, name: str, chosen: list[int], seen: Identity, draws: Draws) -> Tensor:
+        """What the critic makes the remover pay for each of the people that are `chosen`."""
+        similar = self.similar[name]
+        person = similar.person[chosen[: len(chosen) // 2]]
+        strangers = torch.nonzero(~torch.isin(similar.person, person))[:, 0].cpu().numpy()
+        some = draws.choice.permutation(strangers)[:SEARCHED]
+        protected = self.adversary.model.features(seen)
+        original = similar.features[chosen]
+        return self.adversary.verdict(protected, original, person, similar.features[some])
 
     def _usefulness(self, name: str, images: Tensor, edited: Tensor) -> tuple[Tensor, Tensor]:
         """Utility of each picture, and the largest change of a finding's probability."""
@@ -262,6 +297,14 @@ def evenly(records: Sequence[Record]) -> NDArray[np.float64]:
     """How often each image is drawn: all sources alike, or the largest would be learned alone."""
     images = Counter(record.source for record in records)
     return np.array([1.0 / (len(images) * images[record.source]) for record in records])
+
+
+def by_person(records: Sequence[Record]) -> dict[tuple[str, str], list[int]]:
+    """Rows of each person's images."""
+    rows: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, record in enumerate(records):
+        rows[record.person].append(row)
+    return rows
 
 
 def moved(images: Tensor, draws: Draws) -> Tensor:

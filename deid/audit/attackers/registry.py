@@ -113,7 +113,7 @@ def named(names: Sequence[str]) -> list[Entry]:
     Raises
     ------
     AuditError
-        Where there is no such attacker, or one network is asked for with two files.
+        Where there is no such attacker, or one is asked for with two files.
     """
     entries = [_of(name) for name in dict.fromkeys(names)]
     if len({entry.name for entry in entries}) < len(entries):
@@ -122,13 +122,16 @@ def named(names: Sequence[str]) -> list[Entry]:
 
 
 def _of(name: str) -> Entry:
-    from deid.audit.attackers import of_timm
+    from deid.audit.attackers import critic, of_timm
 
     if name.startswith(of_timm.PREFIX):
         return of_timm.entry(name)
+    if name.startswith(critic.PREFIX):
+        return critic.entry(name.removeprefix(critic.PREFIX))
     if name not in ATTACKERS:
         raise AuditError(
-            f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, timm:MODEL[=FILE]"
+            f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, timm:MODEL[=FILE], "
+            "critic:CHECKPOINT"
         )
     return ATTACKERS[name]
 
