@@ -21,7 +21,7 @@ from mami_core.models.critic import Critic, CriticConfig, Eyes
 from mami_core.models.encoder import MaMI
 from mami_core.training.losses import info_nce, nearest_others, order_loss
 
-RATE, TEMPERATURE = 1e-3, 0.08
+RATE, TEMPERATURE = 2e-4, 0.08
 #: Protected pictures of earlier steps that are searched among. (They also keep the critic from
 #: forgetting what the remover did before.)
 REMEMBERED = 512
