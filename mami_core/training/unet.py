@@ -8,28 +8,25 @@ what the remover makes (`mami_core.training.critic`), and finds its people again
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mami_core.data import Dataset, Record
+from mami_core.data import Dataset
 from mami_core.models.encoder import Identity, MaMI
 from mami_core.models.mfm import MedicalEncoder
 from mami_core.models.remover import Remover, RemoverConfig
-from mami_core.training.batches import Pictures, digest, draw_modality, parts
+from mami_core.training.batches import digest, draw_modality, parts
 from mami_core.training.critic import CriticTask
 from mami_core.training.draws import Draws
 from mami_core.training.loop import Budget, TrainingError, train
 from mami_core.training.losses import nearest_others, order_loss
 from mami_core.training.measure import Curve, resized, strength_curve
+from mami_core.training.originals import Originals
 from mami_core.training.start import begin
 from mami_core.weights import Weights, load
 
@@ -84,16 +81,6 @@ def train_unet(
     return train(task, Budget(max_minutes, steps), output, device=device, resume=resume, bf16=bf16)
 
 
-@dataclass(frozen=True)
-class Similar:
-    """Embeddings of the training images, what the critic takes of them, and who is who."""
-
-    vectors: Tensor  # (n, D), normalised
-    features: Tensor  # (n, F)
-    person: Tensor  # (n,)
-    middle: Tensor  # (D,)
-
-
 class RemoverTask:
     """A `Task`: the remover against an identity encoder and a medical encoder, both frozen."""
 
@@ -134,25 +121,22 @@ class RemoverTask:
         self.start = begin(self.model, self.kind, init)
         self.model.to(device)
         self.learner = self.model
-        self.parts = {
-            name: data.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
-            for name in sorted(known)
-            if any(record.modality == name for record in data.records)
-        }
-        self.pictures = {name: Pictures(part, config.image) for name, part in self.parts.items()}
-        self.often = {name: evenly(part.records) for name, part in self.parts.items()}
-        self.images = {name: by_person(part.records) for name, part in self.parts.items()}
-        people = dict.fromkeys(record.person for record in data.records)
-        self.numbers = {person: number for number, person in enumerate(people)}
         self.adversary = CriticTask(self.encoder, encoder.sha256, device)
-        self.similar = {name: self._embedded(name) for name in self.parts}
+        people = dict.fromkeys(record.person for record in data.records)
+        numbers = {person: number for number, person in enumerate(people)}
+        self.originals: dict[str, Originals] = {}
+        for name in sorted({record.modality or "" for record in data.records}):
+            part = data.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
+            self.originals[name] = Originals(part, config.image, numbers, device)
+            self.originals[name].look(self._seen, self.adversary.model.features)
         generator = torch.Generator().manual_seed(5)
         width = self.encoder.config.features
         self.decoys = torch.randn(
             self.model.config.code, width, generator=generator, dtype=torch.float32
         ).to(device)
         hashes = (encoder.sha256, medical.sha256)
-        self.identity = digest(data.records, ("remover", seed, batch, init, config, *hashes))
+        options = ("remover and critic", seed, batch, init, config, *hashes)
+        self.identity = digest(data.records, options)
 
     def groups(self) -> list[dict[str, Any]]:
         """One group: all of the remover."""
@@ -161,20 +145,21 @@ class RemoverTask:
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Order of identities, decoy, the critic, key features, findings, size of the edit."""
         draws = Draws(self.seed, step)
-        name = draw_modality(list(self.parts), draws)
-        chosen = self._chosen(name, draws)
+        name = draw_modality(list(self.originals), draws)
+        originals = self.originals[name]
+        chosen = originals.pairs(self.batch, draws)
         people = len(chosen) // 2
-        images = self.pictures[name].batch(chosen).to(self.device)
+        images = originals.pictures(chosen)
         code = draws.normal(len(chosen), self.model.config.code).to(self.device)
         full = draws.uniform(people) < 0.5
         strength = torch.where(full, 1.0, 0.3 + 0.7 * draws.uniform(people)).to(self.device)
         edited = self.model(images, code, strength.repeat(2))
 
         seen = self._seen(moved(edited, draws) if draws.choice.random() < 0.6 else edited)
-        mated, nearest, decoy = self._likeness(name, chosen, seen, code)
+        mated, nearest, decoy = self._likeness(originals, chosen, seen, code)
         hidden = order_loss(mated, nearest) + 0.3 * mated - 0.15 * decoy
         identity = (hidden * strength.repeat(2)).mean()
-        found = (self._verdict(name, chosen, seen, draws) * strength).mean()
+        found = (self._verdict(originals, chosen, seen, draws) * strength).mean()
         kept, change = self._usefulness(name, images, edited)
         useful = 6.0 * functional.relu(KEEP - kept).mean()
         useful = useful + 2.0 * functional.relu(change - KEEP_FINDING).mean()
@@ -194,7 +179,7 @@ class RemoverTask:
         curves = self.curves()
         strengths = [curve.default(LEAST_UTILITY) for curve in curves.values()]
         return {
-            "pairs": [[name, PAIRS[name]] for name in self.parts],
+            "pairs": [[name, PAIRS[name]] for name in self.originals],
             "strength": min(strengths, default=1.0),
             "curve": {name: curve.as_dict() for name, curve in curves.items()},
             "judged_on": "val" if curves else "nothing",
@@ -203,7 +188,7 @@ class RemoverTask:
     def curves(self) -> dict[str, Curve]:
         """One a modality that has `val` images."""
         found = {}
-        for name in self.parts:
+        for name in self.originals:
             part = self.val.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
             if len(part):
                 found[name] = strength_curve(
@@ -211,63 +196,37 @@ class RemoverTask:
                 )
         return found
 
-    def _chosen(self, name: str, draws: Draws) -> list[int]:
-        """Rows of a batch: a picture each of some people, then another each of the same people.
-
-        Who has one picture only shows it twice; their codes differ.
-        """
-        count = max(1, min(self.batch, len(self.parts[name])) // 2)
-        drawn = draws.choice.choice(len(self.parts[name]), count, replace=False, p=self.often[name])
-        first = [int(row) for row in drawn]
-        records, images = self.parts[name].records, self.images[name]
-        second = []
-        for row in first:
-            others = [one for one in images[records[row].person] if one != row]
-            second.append(int(draws.choice.choice(others or [row])))
-        return first + second
-
-    def _embedded(self, name: str) -> Similar:
-        count = len(self.parts[name])
-        vectors, features = [], []
-        with torch.no_grad():
-            for at in range(0, count, 32):
-                rows = range(at, min(at + 32, count))
-                seen = self._seen(self.pictures[name].batch(rows).to(self.device))
-                vectors.append(functional.normalize(seen.identity, dim=1))
-                features.append(self.adversary.model.features(seen))
-        person = torch.tensor([self.numbers[r.person] for r in self.parts[name].records])
-        embedded = torch.cat(vectors)
-        return Similar(embedded, torch.cat(features), person.to(self.device), embedded.mean(dim=0))
-
     def _seen(self, images: Tensor) -> Identity:
         seen: Identity = self.encoder(resized(images, self.encoder.config.image))
         return seen
 
     def _likeness(
-        self, name: str, chosen: list[int], seen: Identity, code: Tensor
+        self, originals: Originals, chosen: list[int], seen: Identity, code: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Similarity to the own person (the nearest image), to the nearest others, to the decoy."""
         vectors = functional.normalize(seen.identity, dim=1)
-        similar = self.similar[name]
-        scores = vectors @ similar.vectors.T
-        own = similar.person[chosen][:, None] == similar.person[None, :]
+        scores = vectors @ originals.vectors.T
+        own = originals.person[chosen][:, None] == originals.person[None, :]
         mated = scores.masked_fill(~own, -9.0).amax(dim=1)
         nearest = nearest_others(scores, own)
         if nearest is None:
             raise TrainingError("the data shows one person only; there is nobody to be taken for")
         direction = functional.normalize(code @ self.decoys, dim=1)
-        decoy = functional.normalize(similar.middle[None] + 0.5 * direction, dim=1)
+        decoy = functional.normalize(originals.middle[None] + 0.5 * direction, dim=1)
         return mated, nearest, (vectors * decoy).sum(dim=1)
 
-    def _verdict(self, name: str, chosen: list[int], seen: Identity, draws: Draws) -> Tensor:
+    def _verdict(
+        self, originals: Originals, chosen: list[int], seen: Identity, draws: Draws
+    ) -> Tensor:
         """What the critic makes the remover pay for each of the people that are `chosen`."""
-        similar = self.similar[name]
-        person = similar.person[chosen[: len(chosen) // 2]]
-        strangers = torch.nonzero(~torch.isin(similar.person, person))[:, 0].cpu().numpy()
-        some = draws.choice.permutation(strangers)[:SEARCHED]
-        protected = self.adversary.model.features(seen)
-        original = similar.features[chosen]
-        return self.adversary.verdict(protected, original, person, similar.features[some])
+        person = originals.person[chosen[: len(chosen) // 2]]
+        others = originals.strangers(person, SEARCHED, draws)
+        return self.adversary.verdict(
+            self.adversary.model.features(seen),
+            originals.features[chosen],
+            person,
+            originals.features[others],
+        )
 
     def _usefulness(self, name: str, images: Tensor, edited: Tensor) -> tuple[Tensor, Tensor]:
         """Utility of each picture, and the largest change of a finding's probability."""
@@ -291,20 +250,6 @@ def _frozen(model: Any, device: str) -> Any:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model
-
-
-def evenly(records: Sequence[Record]) -> NDArray[np.float64]:
-    """How often each image is drawn: all sources alike, or the largest would be learned alone."""
-    images = Counter(record.source for record in records)
-    return np.array([1.0 / (len(images) * images[record.source]) for record in records])
-
-
-def by_person(records: Sequence[Record]) -> dict[tuple[str, str], list[int]]:
-    """Rows of each person's images."""
-    rows: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row, record in enumerate(records):
-        rows[record.person].append(row)
-    return rows
 
 
 def moved(images: Tensor, draws: Draws) -> Tensor:
