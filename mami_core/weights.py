@@ -22,7 +22,7 @@ SUMS = "SHA256SUMS"
 #: The kinds of which an identity can be had; `WHITEN` is also the bundled one's name.
 WHITEN = "whiten"
 ENCODERS = ("mami", WHITEN)
-KINDS = (*ENCODERS, "mfm", "remover")
+KINDS = (*ENCODERS, "mfm", "remover", "critic")
 _PLACES = (
     Path(__file__).resolve().parent / "bundled",
     Path(__file__).resolve().parent.parent / "weights",
@@ -68,7 +68,7 @@ def locate(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix == ".safetensors" or path.exists():
         if path.is_dir():
-            # The folder of a training: it holds one network, and the state of the loop.
+            # The folder of a training: it holds the network that was trained, and what served that.
             path = next((f for k in KINDS if (f := path / f"{k}.safetensors").is_file()), path)
         if not path.is_file():
             raise WeightsError("the weights file does not exist; give a bundled name or a path")
@@ -195,4 +195,8 @@ def _kinds(kind: str) -> tuple[type[Any], Callable[[Any], nn.Module]]:
         from mami_core.models.remover import Remover, RemoverConfig
 
         return RemoverConfig, Remover
+    if kind == "critic":
+        from mami_core.models.critic import Critic, CriticConfig
+
+        return CriticConfig, Critic
     raise WeightsError(f"'{kind}' is no kind of network that this version knows")

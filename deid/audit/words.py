@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deid.audit.attackers.critic import NAME as CRITIC
 from deid.audit.linkages import BY_RELEASE, LINKAGES, UNDO
 from deid.audit.power import verdict
+from deid.audit.removers.registry import WEIGHTS_FILE
 from mami_core.evaluation.coverage import LEAST
 
 #: What another image of a person is. Only the first two are a sentence about other visits.
@@ -106,6 +108,8 @@ def not_tested(record: Mapping[str, Any]) -> list[str]:
         attackers = record["options"]["attackers"]
         if "inverted" not in linkages and not (adaptive and UNDO in attackers):
             gaps.append("reversal of the edit (--adaptive --linkage inverted)")
+        if record["options"]["remover"] == WEIGHTS_FILE and CRITIC not in attackers:
+            gaps.append("the remover's own adversary (--attacker critic:CHECKPOINT)")
         if "pooled" not in linkages:
             gaps.append("galleries that mix originals with protected images (--linkage pooled)")
         if "reverse" not in linkages:

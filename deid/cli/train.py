@@ -190,7 +190,7 @@ def train_unet(
     resume: Resume = False,
     bf16: Bf16 = False,
 ) -> None:
-    """Train the remover, against an identity encoder and for a medical one."""
+    """Train the remover, against an identity encoder and its own critic and for a medical one."""
     options = {
         "batch": batch_size,
         "seed": seed,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,22 +35,16 @@ class TrainingError(ValueError):
     """A training can not start or go on: one line that says what to do."""
 
 
-class Task(Protocol):
+class Player(Protocol):
     """A network and what one step of its training is.
 
     Attributes
     ----------
     kind
         As in `mami_core.weights`; the weights file is named for it.
-    identity
-        What a resumed run must share with the first: a digest of data and options.
-    start
-        Where the weights start, one line.
     """
 
     kind: str
-    identity: str
-    start: str
 
     @property
     def model(self) -> nn.Module:
@@ -68,6 +62,30 @@ class Task(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """Fit in closed form what gradients do not; what has to be known with the weights."""
+
+
+class Task(Player, Protocol):
+    """The player for whose sake a training is made.
+
+    Attributes
+    ----------
+    identity
+        What a resumed run must share with the first: a digest of data and options.
+    start
+        Where the weights start, one line.
+    """
+
+    identity: str
+    start: str
+
+
+@runtime_checkable
+class Opposed(Protocol):
+    """A task whose network meets an adversary, which learns in alternation with it."""
+
+    @property
+    def adversary(self) -> Player:
+        """Takes its turn after the task's in every step, and sees what that has come to."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,7 @@ def train(
     output
         A private folder; gets `LOG`, `STATE` (every `SAVE_EVERY` steps, for `resume`), the states
         of which one is chosen (see `mami_core.training.choice`) and, at the end,
-        ``<kind>.safetensors``.
+        ``<kind>.safetensors``, also of an adversary (see `Opposed`).
     device
         ``cpu`` or ``cuda``.
     bf16
@@ -128,30 +146,82 @@ def train(
         return _train(make(), budget, output, device, bf16=bf16)
 
 
-def _train(task: Task, budget: Budget, output: Path, device: str, *, bf16: bool) -> Path:
-    from mami_core.weights import save as save_weights
+class _Turn:
+    """A player, and the optimiser that moves what it learns and nothing else."""
 
+    def __init__(self, player: Player) -> None:
+        # A sixth less time a step on a CPU (EfficientNet-Lite0 at 224, batch 36).
+        player.learner.to(memory_format=torch.channels_last)
+        self.player = player
+        self._optimiser = torch.optim.AdamW(player.groups(), weight_decay=0.05)
+        self._peaks = [group["lr"] for group in self._optimiser.param_groups]
+
+    def take(self, step: int, rate: float, device: str, *, bf16: bool) -> dict[str, float]:
+        """Move the player one step, at a share of its peak rates; figures for the log."""
+        for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * rate
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss, figures = self.player.loss(step)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss is not a number at step {step + 1}; lower the rates")
+        self._optimiser.zero_grad()
+        loss.backward()
+        average_gradients(self.player.learner.parameters())
+        nn.utils.clip_grad_norm_(self.player.learner.parameters(), CLIP)
+        self._optimiser.step()
+        return {"loss": round(loss.item(), 5)} | {k: round(v, 5) for k, v in figures.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a checkpoint holds of it."""
+        held = {f"model.{name}": one for name, one in self.player.learner.state_dict().items()}
+        for index, state in self._optimiser.state_dict()["state"].items():
+            held |= {f"optimiser.{index}.{key}": value for key, value in state.items()}
+        return held
+
+    def restore(self, held: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self.player.learner.load_state_dict(_under(held, "model"))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(held, "optimiser").items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+        self._optimiser.load_state_dict(
+            {"state": state, "param_groups": self._optimiser.state_dict()["param_groups"]}
+        )
+
+
+#: By what a checkpoint and the log put before its names: nothing for the task's own.
+_Turns = dict[str, _Turn]
+
+
+def _turns(task: Task) -> _Turns:
+    """Who takes a turn in a step, in order."""
+    players: dict[str, Player] = {"": task}
+    if isinstance(task, Opposed):
+        players[task.adversary.kind] = task.adversary
+    return {name: _Turn(player) for name, player in players.items()}
+
+
+def _train(task: Task, budget: Budget, output: Path, device: str, *, bf16: bool) -> Path:
     first = rank() == 0
-    path = output / f"{task.kind}.safetensors"
     if first:
         tqdm.write(task.start, file=sys.stderr)
-    # A sixth less time a step on a CPU (EfficientNet-Lite0 at 224, batch 36).
-    task.learner.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(task.groups(), weight_decay=0.05)
-    peaks = [group["lr"] for group in optimiser.param_groups]
-    step, before = _restored(task, optimiser, output)
+    turns = _turns(task)
+    step, before = _restored(task, turns, output)
     if first:
         _cut_log(output / LOG, step)
     start = time.monotonic()
     seconds = before
-    task.learner.train()
+    for turn in turns.values():
+        turn.player.learner.train()
     with _log(output / LOG if first else Path(os.devnull)) as log, _bar(budget, first) as bar:
         bar.update(step if budget.steps else min(before, bar.total))
         while (spent := agreed(budget.spent(step, seconds), device)) < 1.0:
             rate = min(1.0, (step + 1) / WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * spent))
-            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                group["lr"] = peak * rate
-            figures = _step(task, optimiser, step, device, bf16)
+            figures: dict[str, float] = {}
+            for name, turn in turns.items():
+                told = turn.take(step, rate, device, bf16=bf16)
+                figures |= {f"{name}_{key}" if name else key: one for key, one in told.items()}
             step += 1
             last, seconds = seconds, before + time.monotonic() - start
             passed = mark(spent, budget.spent(step, seconds))
@@ -162,16 +232,28 @@ def _train(task: Task, budget: Budget, output: Path, device: str, *, bf16: bool)
             bar.set_postfix(loss=f"{figures['loss']:.3f}", refresh=False)
             bar.update(1 if budget.steps else min(seconds - last, bar.total - bar.n))
             if first and step % SAVE_EVERY == 0:
-                _save(task, optimiser, output, step, seconds)
-    if not first:
-        return path
-    _save(task, optimiser, output, step, seconds)
-    task.model.eval()
-    with torch.no_grad():
-        chosen = best(task, task.model, output) if isinstance(task, Scored) else {}
-        facts = task.facts() | chosen
-    save_weights(path, task.kind, task.model, {**facts, "steps": step})
-    return path
+                _save(task, turns, output, step, seconds)
+    if first:
+        _save(task, turns, output, step, seconds)
+        _write(task, output, step)
+    return output / f"{task.kind}.safetensors"
+
+
+def _write(task: Task, output: Path, step: int) -> None:
+    """The weights: of the task, and of the adversary that it has met."""
+    from mami_core.weights import save
+
+    def written(player: Player, more: dict[str, Any]) -> str:
+        player.model.eval()
+        with torch.no_grad():
+            chosen = best(player, player.model, output) if isinstance(player, Scored) else {}
+            facts = player.facts() | chosen | more
+        path = output / f"{player.kind}.safetensors"
+        return save(path, player.kind, player.model, {**facts, "steps": step})
+
+    digest = written(task, {})
+    if isinstance(task, Opposed):
+        written(task.adversary, {task.kind: digest})
 
 
 def _log(path: Path) -> TextIO:
@@ -183,21 +265,6 @@ def _bar(budget: Budget, shown: bool) -> Any:
         return tqdm(total=budget.steps, unit="step", disable=not shown)
     layout = "{l_bar}{bar}| {remaining}{postfix}"
     return tqdm(total=60 * (budget.minutes or 0), bar_format=layout, disable=not shown)
-
-
-def _step(
-    task: Task, optimiser: torch.optim.Optimizer, step: int, device: str, bf16: bool
-) -> dict[str, float]:
-    with torch.autocast(device, torch.bfloat16, enabled=bf16):
-        loss, figures = task.loss(step)
-    if not torch.isfinite(loss):
-        raise TrainingError(f"the loss is not a number at step {step + 1}; lower the rates")
-    optimiser.zero_grad()
-    loss.backward()
-    average_gradients(task.learner.parameters())
-    nn.utils.clip_grad_norm_(task.learner.parameters(), CLIP)
-    optimiser.step()
-    return {"loss": round(loss.item(), 5)} | {k: round(v, 5) for k, v in figures.items()}
 
 
 def _claim(output: Path, *, resume: bool) -> None:
@@ -216,7 +283,7 @@ def _cut_log(path: Path, step: int) -> None:
         path.write_text("".join(lines[:step]), encoding="utf-8")
 
 
-def _restored(task: Task, optimiser: torch.optim.Optimizer, output: Path) -> tuple[int, float]:
+def _restored(task: Task, turns: _Turns, output: Path) -> tuple[int, float]:
     """Step and seconds to go on from: 0 where no checkpoint was reached."""
     path = output / STATE
     if not path.is_file():
@@ -229,14 +296,8 @@ def _restored(task: Task, optimiser: torch.optim.Optimizer, output: Path) -> tup
         raise TrainingError("the training in the output folder can not be read") from error
     if held["identity"] != task.identity:
         raise TrainingError("the output folder holds a training with other data or options")
-    task.learner.load_state_dict(_under(tensors, "model"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _under(tensors, "optimiser").items():
-        index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict(
-        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
-    )
+    for name, turn in turns.items():
+        turn.restore(_under(tensors, name) if name else tensors)
     return held["step"], held["seconds"]
 
 
@@ -248,14 +309,13 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _save(
-    task: Task, optimiser: torch.optim.Optimizer, output: Path, step: int, seconds: float
-) -> None:
-    tensors = {f"model.{name}": value for name, value in task.learner.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items()}
+def _save(task: Task, turns: _Turns, output: Path, step: int, seconds: float) -> None:
     held = {"identity": task.identity, "step": step, "seconds": seconds}
-    plain = {name: value.contiguous().cpu() for name, value in tensors.items()}
+    plain = {
+        f"{name}.{key}" if name else key: value.contiguous().cpu()
+        for name, turn in turns.items()
+        for key, value in turn.state().items()
+    }
     partial = output / f".{STATE}.new"
     partial.write_bytes(save(plain, metadata={"training": json.dumps(held)}))
     partial.replace(output / STATE)

@@ -66,6 +66,25 @@ def order_loss(
     return 2.0 * functional.softplus(steepness * (mated - nearest + margin)) / steepness
 
 
+def nearest_others(scores: Tensor, own: Tensor, *, most: int = 20) -> Tensor | None:
+    """Mean similarity to the most similar pictures of other people, ``(B,)``.
+
+    Parameters
+    ----------
+    scores
+        ``(B, n)``.
+    own
+        Which are of the own person, ``(B, n)`` bool.
+    most
+        Of how many the mean is taken, or of all where somebody has fewer; None where somebody has
+        none.
+    """
+    count = min(most, int((~own).sum(dim=1).min()))
+    if count == 0:
+        return None
+    return scores.masked_fill(own, -9.0).topk(count, dim=1).values.mean(dim=1)
+
+
 def alignment(ours: Tensor, theirs: Tensor, temperature: float) -> Tensor:
     """Contrastive alignment of features of two networks (paper, Eq. 2 and 3).
 

@@ -2,33 +2,31 @@
 
 Level losses are blind to ranking, so the identity term is about order: the protected picture has to
 be less like its own person than like the nearest others. A code draws a decoy, a direction among
-identities, towards which the picture moves. The encoders stay as they are: only fixed attackers are
-met.
+identities, towards which the picture moves. The encoders stay as they are; the critic is trained on
+what the remover makes (`mami_core.training.critic`), and finds its people again.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mami_core.data import Dataset, Record
-from mami_core.models.encoder import MaMI
+from mami_core.data import Dataset
+from mami_core.models.encoder import Identity, MaMI
 from mami_core.models.mfm import MedicalEncoder
 from mami_core.models.remover import Remover, RemoverConfig
-from mami_core.training.batches import Pictures, digest, draw_modality, parts
+from mami_core.training.batches import digest, draw_modality, parts
+from mami_core.training.critic import CriticTask
 from mami_core.training.draws import Draws
 from mami_core.training.loop import Budget, TrainingError, train
-from mami_core.training.losses import order_loss
+from mami_core.training.losses import nearest_others, order_loss
 from mami_core.training.measure import Curve, resized, strength_curve
+from mami_core.training.originals import Originals
 from mami_core.training.start import begin
 from mami_core.weights import Weights, load
 
@@ -36,8 +34,11 @@ RATE = 1.5e-3
 #: (modality, region) that the remover can learn, given both encoders know the modality.
 PAIRS = {"xray": "chest", "fundus": "eye"}
 KEEP, KEEP_FINDING = 0.93, 0.05
-NEAREST = 20
 LEAST_UTILITY = 0.9
+#: Weight of the critic's verdict.
+CRITIC_SHARE = 0.5
+#: Originals of other people among whom the critic searches.
+SEARCHED = 512
 
 
 def train_unet(
@@ -58,10 +59,12 @@ def train_unet(
 ) -> Path:
     """Train the remover on the `train` split; write ``OUTPUT/remover.safetensors``.
 
+    Beside it lies its adversary, ``critic.safetensors``: an attacker for the audit of this remover.
+
     Parameters
     ----------
     batch
-        Images a step.
+        Images a step, two of each person; no fewer than two.
     encoder, medical
         What to hide from, and what to keep: bundled names or paths.
 
@@ -76,15 +79,6 @@ def train_unet(
         )
 
     return train(task, Budget(max_minutes, steps), output, device=device, resume=resume, bf16=bf16)
-
-
-@dataclass(frozen=True)
-class Similar:
-    """Embeddings of the training images and who is who."""
-
-    vectors: Tensor  # (n, D), normalised
-    person: Tensor  # (n,)
-    middle: Tensor  # (D,)
 
 
 class RemoverTask:
@@ -127,62 +121,65 @@ class RemoverTask:
         self.start = begin(self.model, self.kind, init)
         self.model.to(device)
         self.learner = self.model
-        self.parts = {
-            name: data.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
-            for name in sorted(known)
-            if any(record.modality == name for record in data.records)
-        }
-        self.pictures = {name: Pictures(part, config.image) for name, part in self.parts.items()}
-        self.often = {name: evenly(part.records) for name, part in self.parts.items()}
-        self.similar = {name: self._embedded(name) for name in self.parts}
+        self.adversary = CriticTask(self.encoder, encoder.sha256, device)
+        people = dict.fromkeys(record.person for record in data.records)
+        numbers = {person: number for number, person in enumerate(people)}
+        self.originals: dict[str, Originals] = {}
+        for name in sorted({record.modality or "" for record in data.records}):
+            part = data.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
+            self.originals[name] = Originals(part, config.image, numbers, device)
+            self.originals[name].look(self._seen, self.adversary.model.features)
         generator = torch.Generator().manual_seed(5)
         width = self.encoder.config.features
         self.decoys = torch.randn(
             self.model.config.code, width, generator=generator, dtype=torch.float32
         ).to(device)
         hashes = (encoder.sha256, medical.sha256)
-        self.identity = digest(data.records, ("remover", seed, batch, init, config, *hashes))
+        options = ("remover and critic", seed, batch, init, config, *hashes)
+        self.identity = digest(data.records, options)
 
     def groups(self) -> list[dict[str, Any]]:
         """One group: all of the remover."""
         return [{"params": list(self.model.parameters()), "lr": RATE}]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Order of identities, decoy, key features, findings, size of the edit."""
+        """Order of identities, decoy, the critic, key features, findings, size of the edit."""
         draws = Draws(self.seed, step)
-        name = draw_modality(list(self.parts), draws)
-        count = min(self.batch, len(self.parts[name]))
-        chosen = draws.choice.choice(
-            len(self.parts[name]), count, replace=False, p=self.often[name]
-        )
-        images = self.pictures[name].batch([int(i) for i in chosen]).to(self.device)
-        code = draws.normal(count, self.model.config.code).to(self.device)
-        full = draws.uniform(count) < 0.5
-        strength = torch.where(full, 1.0, 0.3 + 0.7 * draws.uniform(count)).to(self.device)
-        edited = self.model(images, code, strength)
+        name = draw_modality(list(self.originals), draws)
+        originals = self.originals[name]
+        chosen = originals.pairs(self.batch, draws)
+        people = len(chosen) // 2
+        images = originals.pictures(chosen)
+        code = draws.normal(len(chosen), self.model.config.code).to(self.device)
+        full = draws.uniform(people) < 0.5
+        strength = torch.where(full, 1.0, 0.3 + 0.7 * draws.uniform(people)).to(self.device)
+        edited = self.model(images, code, strength.repeat(2))
 
-        mated, nearest, decoy = self._likeness(name, chosen, edited, code, draws)
-        hidden = order_loss(mated, nearest)
-        identity = ((hidden + 0.3 * mated - 0.15 * decoy) * strength).mean()
-        kept, moved = self._usefulness(name, images, edited)
+        seen = self._seen(moved(edited, draws) if draws.choice.random() < 0.6 else edited)
+        mated, nearest, decoy = self._likeness(originals, chosen, seen, code)
+        hidden = order_loss(mated, nearest) + 0.3 * mated - 0.15 * decoy
+        identity = (hidden * strength.repeat(2)).mean()
+        found = (self._verdict(originals, chosen, seen, draws) * strength).mean()
+        kept, change = self._usefulness(name, images, edited)
         useful = 6.0 * functional.relu(KEEP - kept).mean()
-        useful = useful + 2.0 * functional.relu(moved - KEEP_FINDING).mean()
+        useful = useful + 2.0 * functional.relu(change - KEEP_FINDING).mean()
         size = (edited - images).abs().mean()
         figures = {
             "mated": mated.mean().item(),
             "nearest": nearest.mean().item(),
+            "verdict": found.item(),
             "utility": kept.mean().item(),
-            "finding": moved.mean().item(),
+            "finding": change.mean().item(),
             "change": size.item(),
         }
-        return identity + useful + size, figures
+        return identity + CRITIC_SHARE * found + useful + size, figures
 
     def facts(self) -> dict[str, Any]:
         """The strength-utility curve on `val`, and the default strength that follows from it."""
         curves = self.curves()
         strengths = [curve.default(LEAST_UTILITY) for curve in curves.values()]
         return {
-            "pairs": [[name, PAIRS[name]] for name in self.parts],
+            "pairs": [[name, PAIRS[name]] for name in self.originals],
             "strength": min(strengths, default=1.0),
             "curve": {name: curve.as_dict() for name, curve in curves.items()},
             "judged_on": "val" if curves else "nothing",
@@ -191,7 +188,7 @@ class RemoverTask:
     def curves(self) -> dict[str, Curve]:
         """One a modality that has `val` images."""
         found = {}
-        for name in self.parts:
+        for name in self.originals:
             part = self.val.select(lambda record, name=name: record.modality == name)  # type: ignore[misc]
             if len(part):
                 found[name] = strength_curve(
@@ -199,40 +196,37 @@ class RemoverTask:
                 )
         return found
 
-    def _embedded(self, name: str) -> Similar:
-        count = len(self.parts[name])
-        with torch.no_grad():
-            rows = [
-                self._identity(
-                    self.pictures[name].batch(range(at, min(at + 32, count))).to(self.device)
-                )
-                for at in range(0, count, 32)
-            ]
-        vectors = torch.cat(rows)
-        people: dict[tuple[str, str], int] = {}
-        person = [people.setdefault(r.person, len(people)) for r in self.parts[name].records]
-        return Similar(vectors, torch.tensor(person, device=self.device), vectors.mean(dim=0))
-
-    def _identity(self, images: Tensor) -> Tensor:
-        small = resized(images, self.encoder.config.image)
-        return functional.normalize(self.encoder(small).identity, dim=1)
+    def _seen(self, images: Tensor) -> Identity:
+        seen: Identity = self.encoder(resized(images, self.encoder.config.image))
+        return seen
 
     def _likeness(
-        self, name: str, chosen: np.ndarray[Any, Any], edited: Tensor, code: Tensor, draws: Draws
+        self, originals: Originals, chosen: list[int], seen: Identity, code: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Similarity to the own person (the nearest image), to the nearest others, to the decoy."""
-        seen = self._identity(moved(edited, draws) if draws.choice.random() < 0.6 else edited)
-        similar = self.similar[name]
-        scores = seen @ similar.vectors.T
-        own = similar.person[chosen.tolist()][:, None] == similar.person[None, :]
+        vectors = functional.normalize(seen.identity, dim=1)
+        scores = vectors @ originals.vectors.T
+        own = originals.person[chosen][:, None] == originals.person[None, :]
         mated = scores.masked_fill(~own, -9.0).amax(dim=1)
-        others = min(NEAREST, int((~own).sum(dim=1).min()))
-        if others == 0:
+        nearest = nearest_others(scores, own)
+        if nearest is None:
             raise TrainingError("the data shows one person only; there is nobody to be taken for")
-        nearest = scores.masked_fill(own, -9.0).topk(others, dim=1).values.mean(dim=1)
         direction = functional.normalize(code @ self.decoys, dim=1)
-        decoy = functional.normalize(similar.middle[None] + 0.5 * direction, dim=1)
-        return mated, nearest, (seen * decoy).sum(dim=1)
+        decoy = functional.normalize(originals.middle[None] + 0.5 * direction, dim=1)
+        return mated, nearest, (vectors * decoy).sum(dim=1)
+
+    def _verdict(
+        self, originals: Originals, chosen: list[int], seen: Identity, draws: Draws
+    ) -> Tensor:
+        """What the critic makes the remover pay for each of the people that are `chosen`."""
+        person = originals.person[chosen[: len(chosen) // 2]]
+        others = originals.strangers(person, SEARCHED, draws)
+        return self.adversary.verdict(
+            self.adversary.model.features(seen),
+            originals.features[chosen],
+            person,
+            originals.features[others],
+        )
 
     def _usefulness(self, name: str, images: Tensor, edited: Tensor) -> tuple[Tensor, Tensor]:
         """Utility of each picture, and the largest change of a finding's probability."""
@@ -256,12 +250,6 @@ def _frozen(model: Any, device: str) -> Any:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model
-
-
-def evenly(records: Sequence[Record]) -> NDArray[np.float64]:
-    """How often each image is drawn: all sources alike, or the largest would be learned alone."""
-    images = Counter(record.source for record in records)
-    return np.array([1.0 / (len(images) * images[record.source]) for record in records])
 
 
 def moved(images: Tensor, draws: Draws) -> Tensor:

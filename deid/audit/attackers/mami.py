@@ -10,6 +10,8 @@ from mami_core.data import Record
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mami_core.weights import Weights
+
 WEIGHTS = "mami_tiny"
 #: Sets whose `train` people the bundled networks were trained on, as their cards say.
 TRAINED_ON = frozenset({"nih", "kermany", "odir", "tvhl", "lidc", "openkbp"})
@@ -27,14 +29,19 @@ def encoder(weights: str, device: str) -> Attacker:
     Gradients make an encoder's features better and its head narrower: learning starts from the
     features.
     """
+    from mami_core.weights import load
+
+    return of_depths(load(weights), device)
+
+
+def of_depths(loaded: Weights, device: str) -> Attacker:
+    """A network of ours that says who it is and what it is told by, features of several depths."""
     import torch
 
     from mami_core.device import chosen
     from mami_core.evaluation.embed import in_batches
-    from mami_core.weights import load
 
     where = chosen(device)
-    loaded = load(weights)
     model: Any = loaded.model.to(where)
 
     def look(pictures: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def named(names: Sequence[str]) -> list[Entry]:
     Raises
     ------
     AuditError
-        Where there is no such attacker, or one network is asked for with two files.
+        Where there is no such attacker, or one is asked for with two files.
     """
     entries = list(dict.fromkeys(_of(name) for name in dict.fromkeys(names)))
     if len({entry.name for entry in entries}) < len(entries):
@@ -140,17 +140,19 @@ def usual() -> list[Entry]:
 
 
 def _of(name: str) -> Entry:
-    from deid.audit.attackers import of_timm, trained
+    from deid.audit.attackers import critic, of_timm, trained
 
     if name.startswith(of_timm.PREFIX):
         return of_timm.entry(name)
+    if name.startswith(critic.PREFIX):
+        return critic.entry(name.removeprefix(critic.PREFIX))
     head, _, behind = name.partition(":")
     if head == trained.NAME and behind:
         return trained.entry(_of(behind))
     if name not in ATTACKERS:
         raise AuditError(
             f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, trained:NAME, "
-            "timm:MODEL[=FILE]"
+            "timm:MODEL[=FILE], critic:CHECKPOINT"
         )
     return ATTACKERS[name]
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from deid.audit.removers.registry import REMOVERS, Donors, Entry, Picture, Remover
+from deid.audit.removers.registry import (
+    REMOVERS,
+    WEIGHTS_FILE,
+    Donors,
+    Entry,
+    Picture,
+    Remover,
+)
 from deid.audit.trouble import AuditError
 from mami_core.data import square
 
@@ -60,8 +67,7 @@ def network(weights: str, _: float, donors: Donors) -> Remover:
 def entry(weights: str) -> Entry:
     """A row of the list for weights that are not on it."""
     return Entry(
-        # A path stays out of every output.
-        BUNDLED if weights == BUNDLED else "a weights file",
+        BUNDLED if weights == BUNDLED else WEIGHTS_FILE,
         "The U-Net of `deid scrub`, with a secret code a patient",
         None,
         fitted=False,

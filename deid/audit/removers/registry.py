@@ -16,6 +16,9 @@ SIDE = 224
 
 Picture = NDArray[np.float32]
 
+#: What a remover is called that came from a file: a path stays out of every output.
+WEIGHTS_FILE = "a weights file"
+
 #: Edits a square ``(SIDE, SIDE, channels)`` in 0..1, channels 1 or 3, at full strength.
 Change = Callable[[Picture, np.random.Generator], Picture]
 

@@ -144,6 +144,7 @@ def test_attackers_are_listed_without_torch() -> None:
         "app = typer.Typer(); app.command()(attackers);"
         "done = typer.testing.CliRunner().invoke(app, []); assert done.exit_code == 0;"
         "assert 'mami_tiny' in done.output and 'whiten' in done.output, done.output;"
+        "assert 'critic:CHECKPOINT' in done.output, done.output;"
         "print(sorted({'torch', 'pydicom', 'timm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from mami_core.training.losses import (
     alignment,
     info_nce,
     masked_bce,
+    nearest_others,
     order_loss,
     soft_triplet,
 )
@@ -37,6 +38,15 @@ def test_who_has_no_other_picture_has_nobody_to_find() -> None:
     vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     expected = math.log(1.0 + math.exp(-1.0))
     assert info_nce(vectors, torch.tensor([0, 0, 1]), 1.0).item() == pytest.approx(expected)
+
+
+def test_the_nearest_others_are_those_who_are_most_alike_and_never_the_own_person() -> None:
+    scores = torch.tensor([[0.9, 0.1, 0.5, 0.3], [0.2, 0.8, 0.4, 0.6]])
+    own = torch.tensor([[True, False, False, False], [False, True, True, False]])
+    found = nearest_others(scores, own, most=2)
+    assert found is not None
+    assert found.tolist() == pytest.approx([(0.5 + 0.3) / 2, (0.6 + 0.2) / 2])
+    assert nearest_others(scores, torch.ones(2, 4, dtype=torch.bool)) is None
 
 
 def test_alignment_is_the_papers_sum_over_tokens_and_pairs() -> None:

@@ -75,6 +75,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_by_bit(
     resumed = train(data, tmp_path / "cut", steps=3, resume=True)
     assert same_weights(resumed, whole)
     assert load(resumed).facts["steps"] == 3
+    for adversary in (tmp_path / "whole").glob("critic.safetensors"):
+        assert same_weights(tmp_path / "cut" / adversary.name, adversary)
 
 
 def test_a_training_without_val_images_says_so(
@@ -338,6 +340,11 @@ def test_the_remover_says_where_it_acts_and_what_it_costs(
     assert points[0]["utility"] == pytest.approx(1.0, abs=1e-3)
     assert points[0]["change"] == 0.0
     assert points[-1]["change"] > 0.0
+    critic = load(path.with_name("critic.safetensors"))
+    assert critic.facts["remover"] == load(path).sha256
+    assert critic.facts["through"] == load(judges["encoder"]).sha256
+    lines = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
+    assert all(0.0 <= line["critic_found"] <= 1.0 and line["critic_loss"] > 0 for line in lines)
 
 
 def test_the_judges_stay_as_they_are(

@@ -1,0 +1,115 @@
+"""The critic: the remover's own adversary, a small network on a frozen identity encoder.
+
+Its features are the encoder's, of several depths: the remover's step has them anyway, and of
+originals they are kept, so that a critic costs two CPU cores next to nothing, may search among
+thousands of originals in every step, and is from the first step on as good as the encoder, whose
+last layer it starts from. (A network of its own, even at 112 pixels, would cost half a step more
+and know nobody for the first half hour.) What it adds is what attackers who adapt to an edit add:
+another last layer, and features that are no linear function of the encoder's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mami_core.models.encoder import Config, Identity, MaMI
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """Sizes of a critic.
+
+    Attributes
+    ----------
+    encoder
+        Of the encoder that it looks through.
+    hidden
+        How many features it learns of its own.
+    """
+
+    encoder: Config
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        # A weights file holds it as a table of values.
+        given: Any = self.encoder
+        if isinstance(given, Mapping):
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in given.items()
+            }
+            object.__setattr__(self, "encoder", Config(**values))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the critic says of a batch.
+
+    Attributes
+    ----------
+    identity
+        ``(B, D)``; compare by cosine.
+    pooled
+        What the encoder sees and what the critic learnt to see in it, ``(B, P)``.
+    """
+
+    identity: Tensor
+    pooled: Tensor
+
+
+class Eyes(nn.Module):
+    """What a critic learns: features ``(B, F)`` to a `Verdict`.
+
+    Parameters
+    ----------
+    head
+        The layer that it starts as; what it adds to it is nothing at first.
+    """
+
+    def __init__(self, head: nn.Linear, hidden: int) -> None:
+        super().__init__()
+        width = head.out_features
+        self.straight = nn.Linear(head.in_features, width)
+        self.straight.load_state_dict(head.state_dict())
+        self.norm = nn.LayerNorm(width)
+        self.inner = nn.Linear(width, hidden)
+        self.outer = nn.Linear(hidden, width, bias=False)
+        nn.init.zeros_(self.outer.weight)
+
+    def forward(self, features: Tensor) -> Verdict:
+        """Embeddings, and what they are made of."""
+        straight = self.straight(features)
+        found = nn.functional.gelu(self.inner(self.norm(straight)))
+        return Verdict(straight + self.outer(found), torch.cat([features, found], dim=1))
+
+
+class Critic(nn.Module):
+    """The whole of it. Input: ``(B, 3, S, S)`` in 0..1, S the encoder's size.
+
+    Parameters
+    ----------
+    encoder
+        The one that it looks through, where it is at hand; it stays as it is.
+    """
+
+    def __init__(self, config: CriticConfig, encoder: MaMI | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder or MaMI(config.encoder)
+        #: Widths of the parts of `Verdict.pooled`.
+        self.depths = (*self.encoder.depths, config.hidden)
+        self.eyes = Eyes(self.encoder.head, config.hidden)
+
+    @staticmethod
+    def features(seen: Identity) -> Tensor:
+        """What the critic takes of what the encoder says, ``(B, F)``."""
+        return seen.pooled
+
+    def forward(self, images: Tensor) -> Verdict:
+        """The verdict on a batch."""
+        verdict: Verdict = self.eyes(self.features(self.encoder(images)))
+        return verdict
