@@ -222,6 +222,24 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert tree(output) == tree(tmp_path / "whole")
 
 
+def test_a_file_that_becomes_another_one_during_the_run_is_not_released_as_the_first(
+    pictures: Path, secret: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "input"
+    shutil.copytree(pictures, source)
+
+    def exchange(what: str, done: int, total: int) -> None:
+        if (what, done) == ("reading headers", total):
+            shutil.copyfile(source / "b" / "0.png", source / "a" / "0.png")
+
+    rows = scrub(
+        source, tmp_path / "output", key_file=secret, workers=1, text="off", progress=exchange
+    ).rows
+    reasons = {row["input"]: row["reason"] for row in rows}
+    assert reasons.pop("a/0.png") == "unreadable"
+    assert "unreadable" not in reasons.values()
+
+
 @pytest.mark.parametrize("place", ["input", "output", "run_dir"])
 @pytest.mark.parametrize("bad", ["loop", "x" * 256])
 def test_a_place_that_no_file_system_can_have_is_told_in_one_line(
