@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from deid.images.dicom_facts import functional, number
 from deid.images.dicom_kind import text
 from deid.images.dicom_parse import quiet
+from deid.images.extent import extent
 from deid.images.record import Image
 from deid.reasons import Withheld
 
@@ -52,7 +54,7 @@ def view(image: Image) -> NDArray[np.float32]:
 
 
 def plain(image: Image) -> NDArray[np.uint8]:
-    """The full range of the stored values over all frames, for the text search.
+    """The range of the stored values (`extent`) over all frames, for the text search.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def plain(image: Image) -> NDArray[np.uint8]:
     """
     if image.meaning.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return _colour(image)
-    low, high = _span(image, image.pixels)
+    low, high = extent(_unpadded(image, image.pixels))
     scale = 255.0 / max(high - low, 1e-9)
     out = np.empty(image.pixels.shape, np.uint8)
     for values, target in zip(image.pixels, out, strict=True):
@@ -98,14 +100,20 @@ def _modality(image: Image, dataset: FileDataset) -> NDArray[np.float32]:
 def _span(image: Image, values: NDArray[Any]) -> tuple[float, float]:
     """Smallest and largest of `values` over all frames, padding pixels left out."""
     low, high = np.inf, -np.inf
-    for stored, frame in zip(image.pixels, values, strict=True):
-        chosen = frame
-        if image.meaning.padding is not None:
-            first, last = image.meaning.padding
-            chosen = frame[(stored < first) | (stored > last)]
+    for chosen in _unpadded(image, values):
         if chosen.size:
             low, high = min(low, float(chosen.min())), max(high, float(chosen.max()))
     return (low, high) if low <= high else (0.0, 1.0)
+
+
+def _unpadded(image: Image, values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Each frame's `values` without its padding pixels."""
+    for stored, frame in zip(image.pixels, values, strict=True):
+        if image.meaning.padding is None:
+            yield frame
+        else:
+            first, last = image.meaning.padding
+            yield frame[(stored < first) | (stored > last)]
 
 
 def _voi(

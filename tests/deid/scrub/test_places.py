@@ -294,3 +294,16 @@ def test_a_table_that_is_a_link_out_of_input_names_nobody(
     (source / "manifest.csv").symlink_to(table)
     scrub(source, tmp_path / "output", key_file=secret, metadata_only=True, workers=1)
     assert "OUTSIDER" not in (tmp_path / "output.run" / "patients.csv").read_text()
+
+
+def test_a_table_that_can_not_be_read_is_mended_and_the_same_command_starts(
+    pictures: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copytree(pictures, tmp_path / "input"))
+    settings: dict[str, Any] = {"metadata_only": True, "workers": 1}
+    (source / "manifest.csv").write_bytes(b"file,patient\n\xff,x\n")
+    with pytest.raises(CannotStart, match=r"manifest\.csv in INPUT"):
+        scrub(source, tmp_path / "output", **settings)
+    (source / "manifest.csv").write_text("file,patient\na/0.png,SOMEBODY\n")
+    scrub(source, tmp_path / "output", **settings)
+    assert "SOMEBODY" in (tmp_path / "output.run" / "patients.csv").read_text()
