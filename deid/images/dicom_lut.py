@@ -15,7 +15,7 @@ from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from deid.images.dicom_facts import functional, number
 from deid.images.dicom_kind import text
 from deid.images.dicom_parse import quiet
-from deid.images.extent import extent
+from deid.images.extent import extent, hides, sample
 from deid.images.record import Image
 from deid.reasons import Withheld
 
@@ -27,7 +27,9 @@ def view(image: Image) -> NDArray[np.float32]:
     """What the models see, in 0..1.
 
     CT in Hounsfield units gets `CT_WINDOW`; other grey images their first VOI LUT or window, or,
-    where they have none, the range of their values; MONOCHROME1 is inverted. Colour comes as RGB.
+    where they have none, the range of their values. Where either hides most of the picture, which
+    stays in the stored values for everybody to see, it is the middle 99 % of the values.
+    MONOCHROME1 is inverted. Colour comes as RGB.
 
     Returns
     -------
@@ -47,6 +49,11 @@ def view(image: Image) -> NDArray[np.float32]:
                 values /= np.float32(CT_WINDOW[1] - CT_WINDOW[0])
             else:
                 values[...] = _voi(dataset, frame, values, span)
+        if not hounsfield and hides(real, image.pixels):
+            real = _modality(image, dataset)
+            low, high = _middle(image, real)
+            real -= np.float32(low)
+            real /= np.float32(max(high - low, 1e-9))
     np.clip(real, 0.0, 1.0, out=real)
     if image.meaning.photometric == "MONOCHROME1":
         np.subtract(np.float32(1.0), real, out=real)
@@ -95,6 +102,13 @@ def _modality(image: Image, dataset: FileDataset) -> NDArray[np.float32]:
             values *= np.float32(slope[frame % len(slope)])
             values += np.float32(intercept[frame % len(intercept)])
     return real
+
+
+def _middle(image: Image, values: NDArray[np.float32]) -> tuple[float, float]:
+    """Where the middle 99 % of `values` lie, padding pixels left out."""
+    chosen = np.concatenate([sample(part) for part in _unpadded(image, values)])
+    low, high = np.percentile(chosen, (0.5, 99.5)) if chosen.size else (0.0, 1.0)
+    return float(low), float(high)
 
 
 def _span(image: Image, values: NDArray[Any]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from deid.images import raster_jpeg, raster_png, raster_tiff
-from deid.images.extent import extent
+from deid.images.extent import extent, hides
 from deid.images.find import sniff
 from deid.images.raster_picture import Kept, Picture, Size, check_size
 from deid.images.record import MAX_BYTES, Geometry, Header, Image, Meaning
@@ -84,9 +84,14 @@ def read(path: Path, header: Header) -> Image:
 
 
 def view(image: Image) -> NDArray[np.float32]:
-    """What the models see, in 0..1; 16 bits are stretched over the middle 99.8 % of the values."""
+    """What the models see, in 0..1.
+
+    16 bits are stretched over the middle 99.8 % of the values, and so are 8 that show next to
+    nothing as they are.
+    """
     values = image.pixels.astype(np.float32)
-    if image.pixels.dtype == np.uint8:
+    eight = image.pixels.dtype == np.uint8
+    if eight and not hides(values / np.float32(255), image.pixels):
         low, high = 0.0, 255.0
     else:
         low, high = (float(value) for value in np.percentile(values, (0.1, 99.9)))
