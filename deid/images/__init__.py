@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from deid.images.find import find, sniff
 from deid.images.record import MAX_BYTES, Found, Geometry, Header, Image, Meaning
+from deid.reasons import Withheld
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
@@ -63,8 +66,10 @@ def inspect(path: Path, *, decode: bool = True) -> Header:
     OSError
         It can not be read.
     """
+    stamp = _stamp(path)
     kind = sniff(path)
-    return _of(kind, "inspect")(path, **_decoding(kind, decode))
+    header: Header = _of(kind, "inspect")(path, **_decoding(kind, decode))
+    return replace(header, stamp=stamp)
 
 
 def read(path: Path, header: Header, *, decode: bool = True) -> Image:
@@ -73,9 +78,19 @@ def read(path: Path, header: Header, *, decode: bool = True) -> Image:
     Raises
     ------
     deid.reasons.Withheld
-        The pixels do not decode, or to more than `MAX_BYTES`.
+        The pixels do not decode, or to more than `MAX_BYTES`; or the file is another one than its
+        `header` was read from, so that nothing that was decided by it holds.
     """
-    return _of(header.format, "read")(path, header, **_decoding(header.format, decode))
+    image: Image = _of(header.format, "read")(path, header, **_decoding(header.format, decode))
+    if header.stamp not in (None, _stamp(path)):
+        raise Withheld("unreadable", "the file changed during the run; start again when none does")
+    return image
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in ns: another file has others."""
+    state = os.stat(path)
+    return state.st_size, state.st_mtime_ns
 
 
 def _decoding(kind: str, decode: bool) -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from deid.images.dicom_facts import functional, number
 from deid.images.dicom_kind import text
 from deid.images.dicom_parse import quiet
+from deid.images.extent import extent, hides, sample
 from deid.images.record import Image
 from deid.reasons import Withheld
 
@@ -25,7 +27,9 @@ def view(image: Image) -> NDArray[np.float32]:
     """What the models see, in 0..1.
 
     CT in Hounsfield units gets `CT_WINDOW`; other grey images their first VOI LUT or window, or,
-    where they have none, the range of their values; MONOCHROME1 is inverted. Colour comes as RGB.
+    where they have none, the range of their values. Where either hides most of the picture, which
+    stays in the stored values for everybody to see, it is the middle 99 % of the values.
+    MONOCHROME1 is inverted. Colour comes as RGB.
 
     Returns
     -------
@@ -45,6 +49,11 @@ def view(image: Image) -> NDArray[np.float32]:
                 values /= np.float32(CT_WINDOW[1] - CT_WINDOW[0])
             else:
                 values[...] = _voi(dataset, frame, values, span)
+        if not hounsfield and hides(real, image.pixels):
+            real = _modality(image, dataset)
+            low, high = _middle(image, real)
+            real -= np.float32(low)
+            real /= np.float32(max(high - low, 1e-9))
     np.clip(real, 0.0, 1.0, out=real)
     if image.meaning.photometric == "MONOCHROME1":
         np.subtract(np.float32(1.0), real, out=real)
@@ -52,7 +61,7 @@ def view(image: Image) -> NDArray[np.float32]:
 
 
 def plain(image: Image) -> NDArray[np.uint8]:
-    """The full range of the stored values over all frames, for the text search.
+    """The range of the stored values (`extent`) over all frames, for the text search.
 
     Returns
     -------
@@ -61,7 +70,7 @@ def plain(image: Image) -> NDArray[np.uint8]:
     """
     if image.meaning.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return _colour(image)
-    low, high = _span(image, image.pixels)
+    low, high = extent(_unpadded(image, image.pixels))
     scale = 255.0 / max(high - low, 1e-9)
     out = np.empty(image.pixels.shape, np.uint8)
     for values, target in zip(image.pixels, out, strict=True):
@@ -95,17 +104,30 @@ def _modality(image: Image, dataset: FileDataset) -> NDArray[np.float32]:
     return real
 
 
+def _middle(image: Image, values: NDArray[np.float32]) -> tuple[float, float]:
+    """Where the middle 99 % of `values` lie, padding pixels left out."""
+    chosen = np.concatenate([sample(part) for part in _unpadded(image, values)])
+    low, high = np.percentile(chosen, (0.5, 99.5)) if chosen.size else (0.0, 1.0)
+    return float(low), float(high)
+
+
 def _span(image: Image, values: NDArray[Any]) -> tuple[float, float]:
     """Smallest and largest of `values` over all frames, padding pixels left out."""
     low, high = np.inf, -np.inf
-    for stored, frame in zip(image.pixels, values, strict=True):
-        chosen = frame
-        if image.meaning.padding is not None:
-            first, last = image.meaning.padding
-            chosen = frame[(stored < first) | (stored > last)]
+    for chosen in _unpadded(image, values):
         if chosen.size:
             low, high = min(low, float(chosen.min())), max(high, float(chosen.max()))
     return (low, high) if low <= high else (0.0, 1.0)
+
+
+def _unpadded(image: Image, values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Each frame's `values` without its padding pixels."""
+    for stored, frame in zip(image.pixels, values, strict=True):
+        if image.meaning.padding is None:
+            yield frame
+        else:
+            first, last = image.meaning.padding
+            yield frame[(stored < first) | (stored > last)]
 
 
 def _voi(

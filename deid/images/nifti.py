@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.images.dicom_lut import CT_WINDOW
+from deid.images.extent import extent
 from deid.images.nifti_header import NiftiHeader, parse, rebuild
 from deid.images.record import MAX_BYTES, Geometry, Header, Image, Meaning
 from deid.reasons import Withheld
@@ -142,13 +143,13 @@ def view(image: Image) -> NDArray[np.float32]:
 
 
 def plain(image: Image) -> NDArray[np.uint8]:
-    """What the text search sees: the full range of the stored values, over all slices."""
+    """What the text search sees: the range of the stored values (`extent`), over all slices."""
     pixels = image.pixels
     if pixels.dtype == np.uint8:
         return pixels
-    low, high = float(pixels.min()), float(pixels.max())
+    low, high = extent(pixels)
     scale = 255.0 / (high - low) if high > low else 0.0
-    return np.rint((pixels.astype(np.float64) - low) * scale).astype(np.uint8)
+    return np.rint((pixels.astype(np.float64) - low) * scale).clip(0, 255).astype(np.uint8)
 
 
 def supports_edit(image: Image) -> bool:

@@ -13,6 +13,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from deid.images import raster_jpeg, raster_png, raster_tiff
+from deid.images.extent import extent, hides
 from deid.images.find import sniff
 from deid.images.raster_picture import Kept, Picture, Size, check_size
 from deid.images.record import MAX_BYTES, Geometry, Header, Image, Meaning
@@ -83,9 +84,14 @@ def read(path: Path, header: Header) -> Image:
 
 
 def view(image: Image) -> NDArray[np.float32]:
-    """What the models see, in 0..1; 16 bits are stretched over the middle 99.8 % of the values."""
+    """What the models see, in 0..1.
+
+    16 bits are stretched over the middle 99.8 % of the values, and so are 8 that show next to
+    nothing as they are.
+    """
     values = image.pixels.astype(np.float32)
-    if image.pixels.dtype == np.uint8:
+    eight = image.pixels.dtype == np.uint8
+    if eight and not hides(values / np.float32(255), image.pixels):
         low, high = 0.0, 255.0
     else:
         low, high = (float(value) for value in np.percentile(values, (0.1, 99.9)))
@@ -94,13 +100,14 @@ def view(image: Image) -> NDArray[np.float32]:
 
 
 def plain(image: Image) -> NDArray[np.uint8]:
-    """What the text search sees: 8 bits as they are, 16 over the full range of the values."""
+    """What the text search sees: 8 bits as they are, 16 over their range (`extent`)."""
     pixels = image.pixels
     if pixels.dtype == np.uint8:
         return pixels
-    low, high = int(pixels.min()), int(pixels.max())
+    low, high = extent(pixels)
     scale = 255.0 / max(high - low, 1)
-    return np.rint((pixels.astype(np.float32) - low) * scale).astype(np.uint8)
+    scaled = (pixels.astype(np.float32) - np.float32(low)) * np.float32(scale)
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
 
 
 def supports_edit(image: Image) -> bool:

@@ -58,6 +58,8 @@ class Header:
         As the header says, ``M`` or ``F``, and years: "" or None where it does not.
     compressed
         A NIfTI file inside gzip.
+    stamp
+        Size of the file in bytes and its time in ns when this was read; None where nobody looked.
     """
 
     format: str
@@ -82,6 +84,7 @@ class Header:
     sex: str = ""
     age: float | None = None
     compressed: bool = False
+    stamp: tuple[int, int] | None = None
 
     @property
     def decoded_bytes(self) -> int:

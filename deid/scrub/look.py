@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid import images
-from deid.images.record import Image
+from deid.images.record import Header, Image
 from deid.reasons import Withheld
 from deid.scrub.jobs import SPREAD, Question
 from deid.scrub.options import MODALITIES
@@ -94,8 +94,19 @@ def _stacked(parts: list[Image]) -> Image:
     )
     return replace(
         parts[0],
+        header=_common([part.header for part in parts]),
         pixels=np.concatenate([part.pixels for part in parts]),
         meaning=replace(parts[0].meaning, slope=slopes, intercept=intercepts),
+    )
+
+
+def _common(headers: list[Header]) -> Header:
+    """The first one's header, and a head or MR that any of them names: such words count."""
+    return replace(
+        headers[0],
+        head=any(header.head for header in headers),
+        region="head" if any(h.region == "head" for h in headers) else headers[0].region,
+        section="mr" if any(h.section == "mr" for h in headers) else headers[0].section,
     )
 
 

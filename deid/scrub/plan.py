@@ -82,14 +82,14 @@ def plan(
 ) -> Plan:
     """Group files by person and stack and give each its name under OUTPUT."""
     owners: dict[str, list[Item]] = defaultdict(list)
-    identities: dict[str, str] = {}
+    identities: set[tuple[str, str]] = set()  # two issuers may give one number
     stand_ins: list[int] = []
     relative: dict[int, str] = {}
     for n, found, header in files:
         issuer, value, real = whose(found, header, patients)
         pseudonym = pseudonyms.patient(issuer, value)
         if real:
-            identities[value] = pseudonym
+            identities.add((value, pseudonym))
         else:
             stand_ins.append(n)
         relative[n] = found.relative
@@ -98,7 +98,7 @@ def plan(
     for pseudonym in sorted(owners):
         items = _named(owners[pseudonym], relative, pseudonyms)
         people.append(Patient(pseudonym, tuple(_units(items))))
-    return Plan(tuple(people), tuple(sorted(identities.items())), tuple(stand_ins))
+    return Plan(tuple(people), tuple(sorted(identities)), tuple(stand_ins))
 
 
 def _named(items: list[Item], relative: dict[int, str], pseudonyms: Pseudonyms) -> list[Item]:

@@ -231,9 +231,8 @@ class Pool:
                     elif state != "ready":
                         job = worker.jobs.pop(number)
                         end = Done(job, value) if state == "done" else Failed(job, *value)
-                        if isinstance(end, Failed) and end.short and not job.tried:
-                            again.append(self._alone(job))
-                        else:
+                        short = isinstance(end, Failed) and end.short
+                        if not (short and self._tries_again(job, again, short=True)):
                             yield end
                     worker.forward()
                 elif worker.late(passed):
@@ -274,10 +273,7 @@ class Pool:
         self, worker: _Worker, number: int, parts: list[tuple[str, tuple[Any, ...]]]
     ) -> None:
         whole = _Spread(worker, number, len(parts))
-        # What befalls a part befalls the whole, which has a second try.
-        self._parts.extend(
-            Job(_Part(whole, index), *part, tried=True) for index, part in enumerate(parts)
-        )
+        self._parts.extend(Job(_Part(whole, index), *part) for index, part in enumerate(parts))
 
     def _gather(self, part: _Part, end: Done | Failed) -> None:
         whole = part.whole
@@ -289,9 +285,17 @@ class Pool:
         """Whether the worker that asked is still there; if it died its job is begun anew."""
         return any(worker is whole.worker for worker in self._workers)
 
-    def _alone(self, job: Job) -> Job:
-        """The job once more, with nothing else under way."""
-        return replace(job, size=self._budget + 1, tried=True)
+    def _tries_again(self, job: Job, again: deque[Job], *, short: bool) -> bool:
+        """Begin a lost job once more, if it was not yet; for want of memory (`short`) by itself.
+
+        A part is never by itself, since the whole waits for it: that is tried again in its place.
+        """
+        part = isinstance(job.key, _Part)
+        if job.tried or (part and short):
+            return False
+        size = self._budget + 1 if short else job.size
+        (self._parts if part else again).append(replace(job, size=size, tried=True))
+        return True
 
     def _replace(self, worker: _Worker, again: deque[Job], *, retry: bool) -> Iterator[Failed]:
         """A new worker for one that died or hangs; what it held but was not running starts anew.
@@ -317,7 +321,5 @@ class Pool:
         self._stop(worker)
         fresh = self._workers[self._workers.index(worker)] = self._start()
         fresh.greet(self._setup)
-        if retry and not suspect.tried:
-            again.append(self._alone(suspect) if outside else replace(suspect, tried=True))
-        else:
+        if not (retry and self._tries_again(suspect, again, short=outside)):
             yield Failed(suspect, None, short=outside)

@@ -170,6 +170,8 @@ class _Run:
         key, self.fresh_key = folders.the_key(options, noted)
         self.models = Models(options)
         self.found = list(images.find(options.input))
+        # Before the run is noted: with a table that can not be read none has begun.
+        self.patients = manifest_patients(options.input) if options.input.is_dir() else {}
         self.pseudonyms = Pseudonyms(key, self._context())
         self.state = {
             "software": deid.__version__,
@@ -230,8 +232,7 @@ class _Run:
 
     def result(self) -> Result:
         readable, verdicts = self._read_headers()
-        patients = manifest_patients(self.options.input) if self.options.input.is_dir() else {}
-        planned = plan(readable, patients, self.pseudonyms)
+        planned = plan(readable, self.patients, self.pseudonyms)
         self._take_up(planned)
         self._withhold(verdicts)
         self._work(planned)

@@ -72,9 +72,25 @@ def test_a_voi_lut_goes_before_the_window_and_after_the_modality_lut(make_dicom,
         WindowCenter=1,
         WindowWidth=2,
         ModalityLUTSequence=[lut(1, [10, 11, 12])],
-        VOILUTSequence=[lut(10, [0, 128, 255], bits=8)],
+        VOILUTSequence=[lut(10, [26, 128, 230], bits=8)],
     )
-    np.testing.assert_allclose(view[0], np.array([[0, 0, 128], [255, 255, 255]]) / 255, atol=1e-6)
+    shown = np.array([[26, 26, 128], [230, 230, 230]])
+    np.testing.assert_allclose(view[0], shown / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(("centre", "width"), [(128, 256), (-5000, 10), (1500, 90_000), (1e9, 1)])
+def test_a_window_that_hides_the_picture_hides_it_from_nobody(
+    make_dicom, save, centre: float, width: float
+) -> None:
+    view, _, _ = seen(make_dicom, save, Modality="DX", WindowCenter=centre, WindowWidth=width)
+    np.testing.assert_allclose(view, RAMP / 2900, atol=0.01)
+
+
+def test_a_pixel_far_beyond_the_others_leaves_the_picture_to_be_seen(make_dicom, save) -> None:
+    picture = np.tile(RAMP, (1, 10, 10))
+    picture[0, 0, 0] = 32767
+    view, _, _ = seen(make_dicom, save, picture, Modality="DX")
+    np.testing.assert_allclose(view[0, 1:, 1:], picture[0, 1:, 1:] / 2900, atol=0.01)
 
 
 def test_padding_does_not_stretch_the_range(make_dicom, save) -> None:

@@ -431,6 +431,8 @@ def test_models_see_white_is_zero_inverted_and_deep_pictures_stretched(tmp_path:
     shallow = load(tmp_path, saved(COLOUR, "PNG"))
     assert raster.view(shallow)[0] == pytest.approx(COLOUR / np.float32(255))
     assert np.array_equal(raster.plain(shallow)[0], COLOUR)
+    dark = load(tmp_path, saved(GREY // 16, "PNG"))
+    assert (raster.view(dark).min(), raster.view(dark).max()) == (0, 1)
 
 
 @given(data=st.data())

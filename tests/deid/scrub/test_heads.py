@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import DigitalXRayImageStorageForPresentation, generate_uid
 
+from deid.phantoms import make
 from deid.scrub.run import scrub
 
 #: What names a head, or could: taken out, so that the picture alone tells.
@@ -93,3 +94,14 @@ def test_where_no_picture_was_read_no_face_is_said_to_be_looked_for(
             pictures, output, key_file=secret, workers=1, metadata_only=metadata_only, text="off"
         )
         assert words in " ".join(done.summary["not_tested"])
+
+
+def test_a_head_that_one_slice_names_is_a_head_in_the_whole_stack(tmp_path: Path) -> None:
+    make(tmp_path / "input", patients=1, visits=1, seed=3, size=64, ct_size=64, slices=3)
+    source = tmp_path / "input" / "ct"
+    (slices,) = {path.parent for path in source.rglob("*.dcm")}
+    middle = sorted(slices.iterdir())[1]
+    dataset = pydicom.dcmread(middle)
+    dataset.BodyPartExamined = "HEAD"
+    dataset.save_as(middle)
+    assert reasons(slices, text="off", strength=0.0) == ["head"] * 3

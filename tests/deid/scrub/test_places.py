@@ -222,6 +222,24 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert tree(output) == tree(tmp_path / "whole")
 
 
+def test_a_file_that_becomes_another_one_during_the_run_is_not_released_as_the_first(
+    pictures: Path, secret: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "input"
+    shutil.copytree(pictures, source)
+
+    def exchange(what: str, done: int, total: int) -> None:
+        if (what, done) == ("reading headers", total):
+            shutil.copyfile(source / "b" / "0.png", source / "a" / "0.png")
+
+    rows = scrub(
+        source, tmp_path / "output", key_file=secret, workers=1, text="off", progress=exchange
+    ).rows
+    reasons = {row["input"]: row["reason"] for row in rows}
+    assert reasons.pop("a/0.png") == "unreadable"
+    assert "unreadable" not in reasons.values()
+
+
 @pytest.mark.parametrize("place", ["input", "output", "run_dir"])
 @pytest.mark.parametrize("bad", ["loop", "x" * 256])
 def test_a_place_that_no_file_system_can_have_is_told_in_one_line(
@@ -276,3 +294,16 @@ def test_a_table_that_is_a_link_out_of_input_names_nobody(
     (source / "manifest.csv").symlink_to(table)
     scrub(source, tmp_path / "output", key_file=secret, metadata_only=True, workers=1)
     assert "OUTSIDER" not in (tmp_path / "output.run" / "patients.csv").read_text()
+
+
+def test_a_table_that_can_not_be_read_is_mended_and_the_same_command_starts(
+    pictures: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copytree(pictures, tmp_path / "input"))
+    settings: dict[str, Any] = {"metadata_only": True, "workers": 1}
+    (source / "manifest.csv").write_bytes(b"file,patient\n\xff,x\n")
+    with pytest.raises(CannotStart, match=r"manifest\.csv in INPUT"):
+        scrub(source, tmp_path / "output", **settings)
+    (source / "manifest.csv").write_text("file,patient\na/0.png,SOMEBODY\n")
+    scrub(source, tmp_path / "output", **settings)
+    assert "SOMEBODY" in (tmp_path / "output.run" / "patients.csv").read_text()

@@ -128,6 +128,13 @@ def test_of_work_that_was_shared_out_a_lost_part_loses_the_whole_and_nothing_els
     }
 
 
+def test_a_part_on_which_a_worker_died_once_is_tried_again_by_itself(tmp_path: Path) -> None:
+    parts = [(str(tmp_path / "mark"),), (str(tmp_path),)]
+    (end,) = run([Job("whole", "jobs_for_pool:shares", ("dies_once", parts))])
+    assert isinstance(end, Done)
+    assert end.value == 2
+
+
 @pytest.mark.parametrize("how", ["memory", "SIGKILL"])
 def test_work_of_which_a_part_is_short_of_memory_is_tried_again(how: str, tmp_path: Path) -> None:
     part = (str(tmp_path), how)
