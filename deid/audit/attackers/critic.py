@@ -26,7 +26,7 @@ def entry(file: str) -> Entry:
     if not file:
         raise AuditError(f"--attacker: critic: names no file; give {NEEDS}")
     # A path stays out of every output.
-    return Entry(NAME, SUMMARY, NEEDS, floor=False, build=partial(_built, file))
+    return Entry(NAME, SUMMARY, NEEDS, floor=False, build=partial(_built, file), network=True)
 
 
 def _built(file: str, device: str) -> Attacker:
