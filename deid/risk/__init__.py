@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from deid.risk.cohort import Cohort
+from deid.risk.empty import is_empty
 from deid.risk.residual import Risk, largest, residual_risk
 from deid.risk.utility import fidelity, findings, utility
 
-__all__ = ["Cohort", "Risk", "fidelity", "findings", "largest", "residual_risk", "utility"]
+__all__ = [
+    "Cohort",
+    "Risk",
+    "fidelity",
+    "findings",
+    "is_empty",
+    "largest",
+    "residual_risk",
+    "utility",
+]

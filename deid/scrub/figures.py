@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deid.risk import fidelity, findings, largest, residual_risk, utility
+from deid.risk import fidelity, findings, is_empty, largest, residual_risk, utility
 from deid.scrub.terms import Look, Original, Terms
 
 
@@ -78,6 +78,7 @@ def measure(
     """
     original, modality = decided.original, decided.modality or ""
     assert original is not None
+    empty = is_empty(before)
     risks = [
         largest(
             residual_risk(
@@ -86,6 +87,7 @@ def measure(
                 attacker.cohort,
                 others=mates,
                 gallery_size=terms.gallery_size,
+                empty=empty,
             )
             for attacker in terms.card.attackers.get(modality, ())
             for mates in [others.get(attacker.name), *([] if named else [None])]

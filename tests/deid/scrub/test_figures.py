@@ -8,9 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
+from deid.phantoms import make
 from deid.risk import Cohort
 from deid.scrub.figures import Figures, measure
 from deid.scrub.outcome import Result
@@ -156,6 +158,18 @@ def test_the_risk_is_that_of_the_attacker_who_finds_most() -> None:
     assert blind.risk < seeing.risk
     assert both.risk == figures("blind", "seeing").risk == seeing.risk
     assert figures().risk is None
+
+
+def test_in_a_wide_black_border_nobody_is_said_to_be_safe(tmp_path: Path) -> None:
+    make(tmp_path / "input", patients=1, visits=1, seed=3, size=256, ct_size=64, slices=1)
+    (path,) = (tmp_path / "input" / "xray").rglob("*.dcm")
+    dataset = pydicom.dcmread(path)
+    bordered = np.pad(dataset.pixel_array, 128)
+    dataset.Rows, dataset.Columns = bordered.shape
+    dataset.PixelData = bordered.tobytes()
+    dataset.save_as(path)
+    (row,) = scrub(path, tmp_path / "output", text="off", workers=1, strength=0.0).rows
+    assert (row["status"], row["risk_before"], row["risk"]) == ("done", "unknown", "unknown")
 
 
 def test_what_is_none_of_ours_is_not_guessed(tmp_path: Path) -> None:
