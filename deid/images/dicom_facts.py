@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -129,13 +130,21 @@ def functional(dataset: Dataset, sequence: str, frame: int) -> Dataset | None:
 
     The frame's own group goes before the shared one (PS3.3 C.7.6.16).
     """
-    own = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    groups = [*own[frame : frame + 1], *shared[:1]]
-    for group in groups:
-        if items := group.get(sequence):
+    own = _items(dataset, "PerFrameFunctionalGroupsSequence")
+    shared = _items(dataset, "SharedFunctionalGroupsSequence")
+    for group in [*own[frame : frame + 1], *shared[:1]]:
+        if items := _items(group, sequence):
             return items[0]
     return None
+
+
+def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
+    """The items of a sequence; none where it is absent, or the file has something else there."""
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # a value that its VR does not allow holds no item
+        return ()
+    return value if isinstance(value, pydicom.Sequence) else ()
 
 
 def read_meaning(dataset: Dataset, layout: Format, photometric: str) -> Meaning:

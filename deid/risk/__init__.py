@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deid.risk.cohort import Cohort
+from deid.risk.empty import is_empty
 from deid.risk.residual import UNKNOWN, Risk, largest, residual_risk
 from deid.risk.utility import fidelity, findings, utility
 
@@ -12,6 +13,7 @@ __all__ = [
     "Risk",
     "fidelity",
     "findings",
+    "is_empty",
     "largest",
     "residual_risk",
     "utility",

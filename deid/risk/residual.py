@@ -68,6 +68,7 @@ def residual_risk(
     *,
     others: NDArray[np.floating] | None = None,
     gallery_size: int = GALLERY,
+    empty: bool = True,
 ) -> Risk:
     """Residual risk ``R(N)`` of one image under one attacker (DESIGN, section 5).
 
@@ -85,13 +86,16 @@ def residual_risk(
         None or no rows where there are none.
     gallery_size
         N, the person included.
+    empty
+        Whether the untouched image may show nothing (see `is_empty`).
 
     Returns
     -------
     Risk
         ``unknown`` without a cohort, where fewer than 30 real patients with a second visit or photo
         stand behind it, and for a gallery of more than `FARTHEST` times its people. A picture that
-        shows nobody (noise, a blank) has the risk of chance.
+        shows nobody (noise, a blank) has the risk of chance; where it is not `empty`, and this
+        attacker sees nobody, another who cuts off its black borders may: ``unknown``.
 
     Raises
     ------
@@ -111,6 +115,8 @@ def residual_risk(
     chance = 1.0 / gallery_size
     extrapolated = gallery_size - 1 > len(people)
     if cohort.shows_nobody(untouched):
+        if not empty:
+            return Risk(None, "unknown", gallery_size)
         return Risk(chance, basis, gallery_size, extrapolated)
     impostors = cohort.people[people] @ released
     level = Level.of(impostors)

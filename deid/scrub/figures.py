@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deid.risk import UNKNOWN, Risk, fidelity, findings, largest, residual_risk, utility
+from deid.risk import UNKNOWN, Risk, fidelity, findings, is_empty, largest, residual_risk, utility
 from deid.scrub.terms import Attacker, Look, Original, Terms
 
 #: By attacker, ``(D,)`` of one image or ``(images, D)`` of several.
@@ -28,6 +28,9 @@ class Figures:
         Risk of the untouched and of the edited image.
     judges
         Who measured the risk anew; nobody where no bound was given.
+    empty
+        Whether the untouched image shows nothing, so that chance is the risk of what nobody is
+        seen in.
     """
 
     strength: float = 0.0
@@ -37,6 +40,7 @@ class Figures:
     findings: float | None = None
     fidelity: float | None = None
     judges: tuple[str, ...] = ()
+    empty: bool = False
 
     @property
     def risk_before(self) -> float | None:
@@ -94,8 +98,9 @@ def measure(
     original, modality = decided.original, decided.modality or ""
     assert original is not None
     attackers = terms.card.attackers.get(modality, ())
+    empty = is_empty(before)
     risks = [
-        _risk(attackers, original.identity, seen, others, named, terms.gallery_size)
+        _risk(attackers, original.identity, seen, others, named, empty, terms.gallery_size)
         for seen in (original.identity, protected.identity)
     ]
     speaking = list(terms.card.findings[modality])
@@ -103,6 +108,7 @@ def measure(
         strength=strength,
         before=risks[0],
         after=risks[1],
+        empty=empty,
         utility=utility(original.keys, protected.keys, terms.card.utility_zero[modality]),
         findings=findings(original.findings[:, speaking], protected.findings[:, speaking]),
         fidelity=fidelity(before, after),
@@ -136,7 +142,7 @@ def measured_anew(
     judges = terms.card.judges.get(decided.modality or "", ())
     untouched = decided.original.identity
     before, after = (
-        _risk(judges, untouched, seen, others, named, terms.gallery_size)
+        _risk(judges, untouched, seen, others, named, figures.empty, terms.gallery_size)
         for seen in (untouched, protected)
     )
     if after.value is None:
@@ -155,6 +161,7 @@ def _risk(
     seen: Embeddings,
     others: Embeddings,
     named: bool,
+    empty: bool,
     gallery_size: int,
 ) -> Risk:
     """The largest risk over attackers, and over the two answers to whose the others are."""
@@ -165,6 +172,7 @@ def _risk(
             attacker.cohort,
             others=mates,
             gallery_size=gallery_size,
+            empty=empty,
         )
         for attacker in attackers
         for mates in [others.get(attacker.name), *([] if named else [None])]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydicom import DataElement
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage
 
 from deid.images import dicom
 from deid.images.dicom_kind import names_head, plain_words
+from deid.images.record import Geometry
 
 GREY = np.arange(30, dtype=np.int16).reshape(1, 6, 5)
 
@@ -184,6 +187,21 @@ def test_values_mean_what_rescale_padding_and_spacing_say(make_dicom, save) -> N
     assert (image.meaning.slope, image.meaning.intercept) == ((2.0,), (-1024.0,))
     assert image.meaning.padding == (-2000.0, -2000.0)
     assert image.geometry.spacing == (0.5, 0.75, 2.0)
+
+
+@pytest.mark.parametrize(
+    "keyword", ["FrameAnatomySequence", "PixelMeasuresSequence", "SharedFunctionalGroupsSequence"]
+)
+@pytest.mark.parametrize(("vr", "value"), [("LO", "a text"), ("US", 7), ("DS", b"no number")])
+def test_what_should_be_a_sequence_and_is_none_says_nothing(
+    make_dicom, save, keyword: str, vr: str, value: object
+) -> None:
+    group = Dataset()
+    dataset = make_dicom(np.zeros((1, 2, 2), np.uint8), SharedFunctionalGroupsSequence=[group])
+    place = dataset if keyword.startswith("Shared") else group
+    place[keyword] = DataElement(tag_for_keyword(keyword), vr, value, already_converted=True)
+    path = save(dataset)
+    assert dicom.read(path, dicom.inspect(path)).geometry == Geometry()
 
 
 def test_each_frame_has_its_own_rescale(make_dicom, save) -> None:

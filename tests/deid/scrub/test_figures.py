@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
+from deid.phantoms import make
 from deid.risk import Cohort
 from deid.scrub.figures import Figures, measure, measured_anew
 from deid.scrub.models import JUDGE
@@ -170,6 +172,18 @@ def test_the_risk_is_that_of_the_attacker_who_finds_most() -> None:
     # The judge's figure counts where it is the larger one.
     judged = figures("blind", judge="seeing"), figures("seeing", judge="blind")
     assert [one.risk for one in judged] == [seeing.risk, seeing.risk]
+
+
+def test_in_a_wide_black_border_nobody_is_said_to_be_safe(tmp_path: Path) -> None:
+    make(tmp_path / "input", patients=1, visits=1, seed=3, size=256, ct_size=64, slices=1)
+    (path,) = (tmp_path / "input" / "xray").rglob("*.dcm")
+    dataset = pydicom.dcmread(path)
+    bordered = np.pad(dataset.pixel_array, 128)
+    dataset.Rows, dataset.Columns = bordered.shape
+    dataset.PixelData = bordered.tobytes()
+    dataset.save_as(path)
+    (row,) = scrub(path, tmp_path / "output", text="off", workers=1, strength=0.0).rows
+    assert (row["status"], row["risk_before"], row["risk"]) == ("done", "unknown", "unknown")
 
 
 def test_what_is_none_of_ours_is_not_guessed(tmp_path: Path) -> None:
