@@ -100,7 +100,10 @@ def scrub(
                 resume=resume,
             )
     except KeyboardInterrupt:
-        typer.echo("deid: interrupted; what is done stays done, --resume goes on", err=True)
+        typer.echo(
+            "deid: interrupted; OUTPUT is not complete: the same command with --resume goes on",
+            err=True,
+        )
         raise typer.Exit(3) from None
     except (CannotStart, Stopped) as end:
         typer.echo(f"deid: {end}", err=True)

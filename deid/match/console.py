@@ -28,7 +28,7 @@ def sentence(name: str, group: Mapping[str, Any]) -> str:
     if "undecidable" in group:
         return (
             f"{name}: not decidable with this data: {group['undecidable']}. Similarities only, "
-            f"of {group['nearest']:,} nearest pairs."
+            f"of {group['nearest']:,} nearest pairs: --report DIR lists them."
         )
     false = group["false_matches"]
     return (

@@ -25,6 +25,8 @@ class Tally:
         How many released files the means speak about.
     risk_before, risk, utility
         Means over those; None where there are none.
+    measured, exposed
+        How many files were measured before the edit, withheld ones too, and their mean risk.
     """
 
     files: int
@@ -38,6 +40,8 @@ class Tally:
     risk: float | None
     with_utility: int
     utility: float | None
+    measured: int
+    exposed: float | None
 
     @property
     def withheld(self) -> int:
@@ -54,6 +58,7 @@ def tally(rows: Rows) -> Tally:
             reasons.setdefault(str(row["reason"]), []).append(int(row["n"]))
     pairs = [(number(row["risk_before"]), number(row["risk"])) for row in done]
     known = [(before, after) for before, after in pairs if before is not None and after is not None]
+    measured = [value for row in rows if (value := number(row["risk_before"])) is not None]
     utilities = [u for row in done if (u := number(row["utility"])) is not None]
     edits = Counter(part for row in done for part in str(row["edit"]).split("+"))
     return Tally(
@@ -68,6 +73,8 @@ def tally(rows: Rows) -> Tally:
         risk=fmean(after for _, after in known) if known else None,
         with_utility=len(utilities),
         utility=fmean(utilities) if utilities else None,
+        measured=len(measured),
+        exposed=fmean(measured) if measured else None,
     )
 
 

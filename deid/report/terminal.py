@@ -21,9 +21,14 @@ def _table(total: Tally, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         names = " ".join(f"#{n}" for n in numbers[:NAMED])
         more = " ..." if len(numbers) > NAMED else ""
         lines.append((f"  {visible(reason)}", f"{len(numbers):,}  ({names}{more})"))
-    known = f" (of {total.with_risk:,} files)" if total.with_risk else ""
+    known = f" (of {total.with_risk:,} released)" if total.with_risk else ""
+    if total.measured > total.with_risk:
+        # Means of what is released alone would hide who was exposed most and is withheld for it.
+        lines.append(
+            ("mean risk of all", f"{risk(total.exposed)} (of {total.measured:,} measured)")
+        )
     lines += [
-        ("mean risk before", risk(total.risk_before)),
+        ("mean risk before", f"{risk(total.risk_before)}{known}"),
         ("mean risk after", f"{risk(total.risk)}{known}"),
         ("mean utility", utility(total.utility)),
         ("images a second", f"{summary['images_per_second']:.3g}"),

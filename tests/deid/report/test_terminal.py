@@ -30,11 +30,20 @@ def test_it_counts_by_reason_names_files_by_number_and_prints_means(
     assert "withheld 11" in lines
     assert "link 10 (#20 #21 #22 #23 #24 #25 ...)" in lines
     assert "head 1 (#17)" in lines
-    assert "mean risk before 0.80" in lines
-    assert "mean risk after 0.20 (of 1 files)" in lines
+    assert "mean risk before 0.80 (of 1 released)" in lines
+    assert "mean risk after 0.20 (of 1 released)" in lines
     assert "mean utility 0.950" in lines
     assert "images a second 3.25" in lines
     assert "Warning: a fresh key was made in the run folder" in lines
+
+
+def test_who_was_found_and_is_withheld_for_it_stays_in_sight(
+    row: Any, withheld: Any, summary: Any
+) -> None:
+    rows = [row(1), withheld(2, "risk", risk_before=1.0, risk=0.9)]
+    lines = [" ".join(line.split()) for line in _printed(summary, rows).splitlines()]
+    assert "mean risk of all 0.90 (of 2 measured)" in lines
+    assert "mean risk before 0.80 (of 1 released)" in lines
 
 
 def test_its_last_line_is_what_was_not_tested(row: Any, summary: Any) -> None:

@@ -86,6 +86,7 @@ def test_means_are_over_released_files_whose_figures_are_known(
     assert total.risk_before == pytest.approx(0.8)
     assert total.risk == pytest.approx(0.2)
     assert total.utility == pytest.approx(0.95)
+    assert (total.measured, total.exposed) == (4, pytest.approx(0.7725))
     assert (total.identity, total.blanked, total.unsearched) == (3, 1, 0)
 
 
