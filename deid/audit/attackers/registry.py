@@ -140,19 +140,21 @@ def usual() -> list[Entry]:
 
 
 def _of(name: str) -> Entry:
-    from deid.audit.attackers import critic, of_timm, trained
+    from deid.audit.attackers import critic, of_timm, trained, whiten
 
     if name.startswith(of_timm.PREFIX):
         return of_timm.entry(name)
     if name.startswith(critic.PREFIX):
         return critic.entry(name.removeprefix(critic.PREFIX))
+    if name.startswith(whiten.PREFIX):
+        return whiten.entry(name.removeprefix(whiten.PREFIX))
     head, _, behind = name.partition(":")
     if head == trained.NAME and behind:
         return trained.entry(_of(behind))
     if name not in ATTACKERS:
         raise AuditError(
             f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, trained:NAME, "
-            "timm:MODEL[=FILE], critic:CHECKPOINT"
+            f"timm:MODEL[=FILE], {whiten.FORM}, critic:CHECKPOINT"
         )
     return ATTACKERS[name]
 
