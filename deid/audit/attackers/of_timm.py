@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -37,14 +39,28 @@ def _built(name: str, device: str) -> Attacker:
     """
     from mami_core.device import chosen
     from mami_core.evaluation.embed import in_batches
-    from mami_core.evaluation.yardsticks import AbsentError
     from mami_core.training.guides import guide
-    from mami_core.weights import HubError
 
     where = chosen(device)
-    try:
+    with from_hub():
         network: Any = guide(name).to(where)
-    except HubError as error:
-        raise AbsentError(str(error)) from None
     look = in_batches(lambda pictures: network(pictures).mean(dim=1), where)
     return Attacker(look, network.image, weights=of_weights(network))
+
+
+@contextmanager
+def from_hub() -> Iterator[None]:
+    """What a hub does not give is absent, and the audit goes on.
+
+    Raises
+    ------
+    AbsentError
+        In place of `mami_core.weights.HubError`.
+    """
+    from mami_core.evaluation.yardsticks import AbsentError
+    from mami_core.weights import HubError
+
+    try:
+        yield
+    except HubError as error:
+        raise AbsentError(str(error)) from None

