@@ -33,6 +33,10 @@ class WeightsError(ValueError):
     """Weights can not be used: one line that says what is wrong and what to do."""
 
 
+class HubError(WeightsError):
+    """Weights that a hub was to give can not be had."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """A loaded network.

@@ -164,11 +164,11 @@ class Bench:
 
     def _draws(
         self, name: str, form: str, roles: tuple[str, str], rows: NDArray[np.intp]
-    ) -> list[NDArray[np.float64]]:
+    ) -> list[NDArray[Any]]:
         """A form of the attacker's own images; against originals, every draw that it has made."""
         forms = [form]
         again = AGAIN.get(form)
         if again and ORIGINAL in roles and (name, again) in self.own:
             forms.append(again)
         learnt = (self.own[name, one][rows] for one in forms)
-        return [self.attackers[name].seen(one, learnt=True).astype(np.float64) for one in learnt]
+        return [self.attackers[name].seen(one, learnt=True) for one in learnt]

@@ -17,6 +17,7 @@ import numpy as np
 from deid.audit.attackers import ATTACKERS, trained
 from deid.audit.bench import Bench
 from deid.audit.linkages import ORIGINAL
+from deid.audit.own_patients import AMONG
 
 
 def send_one(bench: Bench) -> dict[str, Any]:
@@ -28,8 +29,6 @@ def send_one(bench: Bench) -> dict[str, Any]:
     the closed form finds of ``patients`` of its own ``among`` so many people; ``others``, who could
     have learnt by gradient and did not.
     """
-    from deid.audit.gradient import AMONG
-
     networks = [name for name in bench.attackers if name in ATTACKERS and ATTACKERS[name].network]
     told = {name: one for name in networks if (one := _found(bench, name))}
     found = {name: float(np.mean(list(one.values()))) for name, one in told.items()}

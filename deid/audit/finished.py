@@ -34,16 +34,17 @@ class Finished:
     Attributes
     ----------
     query, gallery
-        The closed form that the head stands on, ``(d, e)``.
+        The closed form that the head stands on, ``(d, e)``; empty where it stands on none.
     head
-        Its parameters in their order; none where the closed form alone went to work.
+        Its parameters in their order, or all that a network holds; none where the closed form
+        alone went to work.
     told
         What the fit says of itself (see `deid.audit.gradient.learnt`).
     """
 
     query: Array
     gallery: Array
-    head: Sequence[NDArray[np.float32]]
+    head: Sequence[NDArray[Any]]
     told: Mapping[str, Any]
 
 

@@ -11,8 +11,7 @@ closed forms had met them, whitening alone looked like a gain of 0.05 to 0.1 tha
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -22,9 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deid.audit.figures import Scores, by_patient, found_first, score
 from deid.audit.finished import Finished, finished
-from deid.audit.linkages import ORIGINAL, Linkage
+from deid.audit.linkages import ORIGINAL
 from deid.audit.matching import (
     Map,
     Matcher,
@@ -35,18 +33,24 @@ from deid.audit.matching import (
     linear,
     weights,
 )
-from mami_core.data import Record
-from mami_core.evaluation.protocol import normalised, usable
+from deid.audit.own_patients import (
+    FEWEST_PATIENTS,
+    Mates,
+    drawn,
+    found_by_person,
+    mates,
+    owners,
+    scores,
+)
+from mami_core.evaluation.protocol import normalised
 
 Array = NDArray[np.float64]
 
-#: People among whom left-out patients are searched: between a pair (AUC) and everybody (rank-1).
-AMONG = 10
 #: Most people of a step; as many images of other people are beside them.
 PEOPLE = 256
 
-#: Parts and left-out patients without whom nothing can be told.
-FEWEST_PARTS, FEWEST_PATIENTS = 2, 5
+#: Parts without more of whom nothing can be told.
+FEWEST_PARTS = 2
 
 #: Directions of a map that are weaker by so much, in variance, are rounding.
 NOTHING = 1e-12
@@ -113,7 +117,7 @@ class Rows:
     Attributes
     ----------
     mates
-        Per person with several units, the rows of each unit.
+        See `deid.audit.own_patients.mates`.
     owner
         Number of each row's person.
     own
@@ -121,7 +125,7 @@ class Rows:
     """
 
     sides: Sides
-    mates: list[list[NDArray[np.intp]]]
+    mates: Mates
     owner: NDArray[np.intp]
     own: NDArray[np.intp]
 
@@ -284,16 +288,8 @@ class _Fitting:
         return [one.detach().numpy().copy() for one in self._head.parameters()]
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Two visits a person, one in either role, and images of others beside them."""
-        chosen = self._random.permutation(len(self._rows.mates))[:PEOPLE]
-        first, second = [], []
-        for units in (self._rows.mates[one] for one in chosen):
-            pair = self._random.choice(len(units), 2, replace=False)
-            one, other = (int(self._random.choice(units[unit])) for unit in pair)
-            first.append(one)
-            second.append(other)
-        others = np.setdiff1d(self._rows.own, [*first, *second])
-        second += self._random.permutation(others)[: len(first)].tolist()
+        """Rows of either role, each side of one draw, and which are of one person."""
+        first, second = drawn(self._random, self._rows.mates, self._rows.own, PEOPLE)
         sides = [draws[int(self._random.integers(len(draws)))] for draws in self._rows.sides]
         owner = self._rows.owner
         same = torch.from_numpy(owner[first][:, None] == owner[second][None, :])
@@ -321,10 +317,8 @@ class _Forms:
         self._draws = [
             [centred(draw) for draw in side] for side in (training.query, training.gallery)
         ]
-        persons: dict[tuple[str, str], int] = {}
-        numbers = [persons.setdefault(one.person, len(persons)) for one in training.records]
-        self._owner = np.array(numbers, dtype=np.intp)
-        self._mates = _mates(training.records)
+        self._owner = owners(training.records)
+        self._mates = mates(training.records)
         self._known: dict[frozenset[int], Weights] = {}
 
     def without(self, *left_out: int) -> Rows:
@@ -339,8 +333,8 @@ class _Forms:
                     carried[side][number][own] = draw[own] @ weight
         query, gallery = ([_rows(draw) for draw in side] for side in carried)
         # A person's images are all of one part.
-        mates = [units for units in self._mates if taken[units[0][0]]]
-        return Rows((query, gallery), mates, self._owner, np.flatnonzero(taken))
+        several = [units for units in self._mates if taken[units[0][0]]]
+        return Rows((query, gallery), several, self._owner, np.flatnonzero(taken))
 
     def _fitted(self, left_out: frozenset[int]) -> Weights:
         if left_out not in self._known:
@@ -368,8 +362,7 @@ def _measured(
     training: Training, rows: Rows, heads: Mapping[int, _Fitting | None]
 ) -> dict[str, float]:
     """By person, the share found among `AMONG` people of the own part, by that part's head."""
-    linkage = Linkage("own", *training.roles, question="")
-    folds: list[Scores] = []
+    folds = []
     for part, head in heads.items():
         own = np.flatnonzero(training.parts == part)
         seen = [draws[0][own] for draws in rows.sides]
@@ -377,25 +370,11 @@ def _measured(
             one.double().numpy() if head is None else head.embed(one, side)
             for side, one in enumerate(seen)
         )
-        found = score(query, gallery, [training.records[row] for row in own.tolist()], linkage)
+        of_them = [training.records[row] for row in own.tolist()]
+        found = scores(query, gallery, of_them, training.roles)
         if found is not None:
             folds.append(found)
-    if not folds:
-        return {}
-    people = min(AMONG, *(fold.size for fold in folds))
-    return by_patient(found_first(folds, people), np.concatenate([fold.people for fold in folds]))
-
-
-def _mates(records: Sequence[Record]) -> list[list[NDArray[np.intp]]]:
-    subjects: dict[object, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index in usable(records):
-        record = records[index]
-        subjects[record.person, record.subject][record.unit].append(int(index))
-    return [
-        [np.array(unit, dtype=np.intp) for unit in units.values()]
-        for units in subjects.values()
-        if len(units) > 1
-    ]
+    return found_by_person(folds)
 
 
 def _rows(carried: Array) -> Tensor:

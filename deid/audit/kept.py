@@ -22,7 +22,7 @@ from mami_core.weights import SUMS, bundled
 
 
 def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
-    """The same attacker, which looks at no picture twice.
+    """The same attacker, which looks at no picture twice, unless all it sees is pictures.
 
     Features are named by a hash of the attacker's name and weights, of the software and those that
     come with it, and of the pictures that were looked at together, so that nothing stale is found.
@@ -40,7 +40,8 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
         private_folder(folder)
     except OSError as error:
         raise AuditError(f"the report's folder can not be made ({error.strerror})") from None
-
+    if attacker.pictures:
+        return attacker
     sums = (bundled() / SUMS).read_text()
     stamp = f"{attacker.eyes or name} {attacker.weights} {deid.__version__} {sums}".encode()
 

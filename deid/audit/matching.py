@@ -74,9 +74,9 @@ class Training:
         For those who learn by gradient.
     """
 
-    query: Sequence[Array]
-    gallery: Sequence[Array]
-    original: Array
+    query: Sequence[NDArray[Any]]
+    gallery: Sequence[NDArray[Any]]
+    original: NDArray[Any]
     roles: tuple[str, str]
     records: Sequence[Record]
     depths: tuple[int, ...] = ()
@@ -98,7 +98,7 @@ class Training:
         )
 
     @property
-    def protected(self) -> list[Array]:
+    def protected(self) -> list[NDArray[Any]]:
         """Every draw of the edit, of either role."""
         sides = zip(self.roles, (self.query, self.gallery), strict=True)
         return [draw for role, draws in sides if role != ORIGINAL for draw in draws]

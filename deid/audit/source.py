@@ -157,8 +157,11 @@ class Source:
             seen, undecodable = look(self.data, rows.tolist(), looking, changes, more)
             lost |= undecodable
             for what, found in seen.items():
-                nothing = np.nan if np.issubdtype(found.dtype, np.floating) else 0
-                empty = np.full((len(self.data), found.shape[1]), nothing, dtype=found.dtype)
+                shape = (len(self.data), found.shape[1])
+                # Rows of pictures are long: zeros that nobody writes cost no memory.
+                empty = np.zeros(shape, dtype=found.dtype)
+                if np.issubdtype(found.dtype, np.floating):
+                    empty[:] = np.nan
                 tables[whose].setdefault(what, empty)[rows] = found
         if len(fresh) < len(own):
             for name, form in product(learners, common):

@@ -7,8 +7,10 @@ as any attacker looks at a picture, and learns to match as that one does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from math import isqrt
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +18,17 @@ from numpy.typing import NDArray
 from deid.audit.attackers.registry import Attacker
 from deid.audit.digests import digest
 from deid.audit.linkages import ORIGINAL
-from deid.audit.matching import Array, Map, Matcher, Training, closed_form, part_of
+from deid.audit.matching import Map, Matcher, Training, closed_form, part_of
 from mami_core.evaluation.embed import HELD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Side of the grey picture that is turned back, and of the two of its colours.
-SIDE, COLOUR_SIDE = 112, 56
-GREY, COLOUR = SIDE**2, COLOUR_SIDE**2
+#: Side of the grey picture that is turned back; of the two of its colours it is half.
+SIDE = 112
 
-Rows = NDArray[np.floating]
+#: Of pictures, as 0..255, or of features.
+Rows = NDArray[Any]
 #: The attacker's own protected rows turned back, a draw each; and what turns back those of others.
 Turned = tuple[list[Rows], Map]
 
@@ -51,7 +53,7 @@ def undoing(behind: Attacker, name: str, memory: Memory) -> Attacker:
     """The attacker that looks at what it has turned back as `behind` does, whose name is `name`."""
     eyes = behind.eyes or name
 
-    def look(rows: Rows) -> Array:
+    def look(rows: Rows) -> Rows:
         key = eyes, digest([rows])
         if key not in memory.seen:
             parts = [
@@ -59,7 +61,7 @@ def undoing(behind: Attacker, name: str, memory: Memory) -> Attacker:
                 for start in range(0, len(rows), HELD)
             ]
             memory.seen[key] = np.concatenate(parts)
-        return behind.seen(memory.seen[key], learnt=True).astype(np.float64)
+        return behind.seen(memory.seen[key], learnt=True)
 
     def fit(training: Training) -> Matcher:
         key = digest([training.original, *training.protected])
@@ -70,7 +72,9 @@ def undoing(behind: Attacker, name: str, memory: Memory) -> Attacker:
     return Attacker(rows_of, SIDE, fit=fit, behind=(name, behind))
 
 
-def _fitted(training: Training, look: Map, behind: Attacker, turned: Turned) -> Matcher:
+def _fitted(
+    training: Training, look: Callable[[Rows], Rows], behind: Attacker, turned: Turned
+) -> Matcher:
     """What `behind` learns from what `look` sees of pictures that were turned back."""
     restored, back = turned
     original, draws = look(training.original), iter([look(rows) for rows in restored])
@@ -113,7 +117,9 @@ def _turned(training: Training) -> Turned:
 
 
 def rows_of(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures ``(n, 3, SIDE, SIDE)`` as rows of grey values and, coarser, of red and blue."""
+    """Pictures ``(n, 3, side, side)``, side even, as rows of grey values and, coarser, of red and
+    blue, ``(n, 1.5 side^2)``.
+    """
     red, _, blue = planes = pictures.astype(np.float32).transpose(1, 0, 2, 3)
     grey = planes.mean(axis=0)
     colours = [_halved(128.0 + (colour - grey) / 2.0) for colour in (red, blue)]
@@ -122,7 +128,7 @@ def rows_of(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def pictures(rows: Rows, size: int) -> NDArray[np.uint8]:
-    """Such rows as pictures ``(n, 3, size, size)``."""
+    """Rows of any side as pictures ``(n, 3, size, size)``."""
     import torch
     from torch.nn.functional import interpolate
 
@@ -131,12 +137,14 @@ def pictures(rows: Rows, size: int) -> NDArray[np.uint8]:
         given = torch.from_numpy(square).view(-1, 1, side, side)
         return interpolate(given, size=(size, size), mode="bilinear", align_corners=False)
 
-    grey = plane(0, SIDE)
-    red, blue = (2.0 * (plane(low, COLOUR_SIDE) - 128.0) for low in (GREY, GREY + COLOUR))
+    side = isqrt(rows.shape[1] * 2 // 3)
+    grey = plane(0, side)
+    red, blue = (2.0 * (plane(low, side // 2) - 128.0) for low in (side**2, side**2 * 5 // 4))
     planes = torch.cat([grey + red, grey - red - blue, grey + blue], dim=1)
     return planes.round().clamp(0, 255).byte().numpy()
 
 
 def _halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    cells = plane.reshape(len(plane), COLOUR_SIDE, 2, COLOUR_SIDE, 2)
+    half = plane.shape[1] // 2
+    cells = plane.reshape(len(plane), half, 2, half, 2)
     return cells.mean(axis=(2, 4))

@@ -9,7 +9,7 @@ def attackers() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from deid.audit.attackers import ATTACKERS, critic, of_timm, trained
+    from deid.audit.attackers import ATTACKERS, critic, of_timm, siamese, trained, whiten
 
     table = Table(box=SIMPLE_HEAD)
     for column in ("attacker", "what it sees", "needs"):
@@ -19,5 +19,7 @@ def attackers() -> None:
         table.add_row(entry.name, entry.summary + floor, entry.needs)
     table.add_row("trained:NAME", trained.SUMMARY, "what NAME needs")
     table.add_row("timm:MODEL[=FILE]", of_timm.SUMMARY, "timm's hub, or a file")
+    table.add_row(whiten.FORM, whiten.SUMMARY, "timm's hub, or files")
+    table.add_row(siamese.FORM, siamese.SUMMARY, f"{siamese.GPU}; timm's hub, or a file")
     table.add_row("critic:CHECKPOINT", critic.SUMMARY, critic.NEEDS)
     Console().print(table)

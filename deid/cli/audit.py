@@ -21,7 +21,8 @@ def audit(
     attacker: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME[,NAME]: see `deid attackers`; repeatable. Each learns as it can.",
+            help="NAME[,NAME]: see `deid attackers`; repeatable. Each learns as it can. A plus "
+            "sign joins the networks of one: whiten:MODEL[=FILE]+MODEL.",
             show_default="all in closed form, and a head by gradient on the best network",
         ),
     ] = None,

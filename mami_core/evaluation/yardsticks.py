@@ -74,13 +74,15 @@ def imagenet(where: str) -> Embedder:
     AbsentError
         Where the package with its weights is not installed.
     """
+    import timm
+
     from mami_core.imagenet import LITE0, PACKAGES, load_into, weights_file
     from mami_core.models.whiten import Depths
 
     file = weights_file()
     if file is None:
         raise AbsentError(f"{PACKAGES[LITE0]} is not installed")
-    network = Depths(LITE0).eval()
+    network = Depths(timm.create_model(LITE0, num_classes=0)).eval()
     load_into(network.trunk, file)
     network.to(where)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()

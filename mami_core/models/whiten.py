@@ -13,8 +13,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-#: Stages whose maps are averaged beside the last one (strides 8 and 16).
-EARLY = (2, 3)
+from mami_core.models.of_timm import local
+from mami_core.weights import WeightsError
+
 #: Weight of the last map's maximum beside its mean.
 MAXIMUM_SHARE = 0.3
 
@@ -74,31 +75,73 @@ class Whitened:
 class Depths(nn.Module):
     """One frozen network: means of two early maps, then maximum and mean of the last.
 
+    The early ones of a pyramid are the two before its last (strides 8 and 16); where all maps are
+    of one size (a transformer's blocks), those at half and at three quarters.
+
+    Parameters
+    ----------
+    network
+        One of timm's, without its classifier.
+
     Attributes
     ----------
     width
         Of the features; the last map's mean stands at their end.
+    side
+        Of the pictures that the network was made for.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, trunk: str) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        network: Any = timm.create_model(trunk, pretrained=False, num_classes=0)
         self.trunk: Any = network.to(memory_format=torch.channels_last)
-        early = [network.feature_info[stage]["num_chs"] for stage in EARLY]
-        self.width = sum(early) + 2 * int(network.num_features)
+        told = network.feature_info
+        stages = told if isinstance(told, list) else told.info
+        count = len(stages)
+        one_size = stages[0]["reduction"] == stages[-1]["reduction"]
+        self.early = [count // 2 - 1, 3 * count // 4 - 1] if one_size else [count - 3, count - 2]
+        widths = [stages[stage]["num_chs"] for stage in self.early]
+        self.width = sum(widths) + 2 * int(network.num_features)
+        fed = network.pretrained_cfg
+        self.side = int(fed["input_size"][-1])
         for name in ("mean", "std"):
-            value = torch.tensor(network.default_cfg[name]).view(1, 3, 1, 1)
+            value = torch.tensor(fed[name]).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, 3, S, S)`` in 0..1 to ``(B, width)``."""
         normal = (images - self.mean) / self.std
-        last, early = self.trunk.forward_intermediates(normal, indices=EARLY)
-        means = [one.mean(dim=(2, 3)) for one in (*early, last)]
-        return torch.cat([*means[:2], MAXIMUM_SHARE * last.amax(dim=(2, 3)), means[2]], dim=1)
+        last, early = self.trunk.forward_intermediates(normal, indices=self.early)
+        means = [one.mean(dim=(2, 3)) for one in early]
+        ends = local(self.trunk, last)
+        return torch.cat([*means, MAXIMUM_SHARE * ends.amax(dim=1), ends.mean(dim=1)], dim=1)
+
+
+def depths(network: Any) -> Depths:
+    """The features of any network of timm, frozen, once they are seen to be what they should be.
+
+    Raises
+    ------
+    WeightsError
+        Where it gives none of several depths.
+    """
+    try:
+        found = Depths(network).eval().requires_grad_(False)
+        with torch.inference_mode():
+            seen = found(torch.zeros(1, 3, found.side, found.side))
+    except Exception as error:
+        # What a network lacks, it says in words of its own.
+        raise _without_depths(network) from error
+    if seen.shape[1] != found.width:
+        raise _without_depths(network)
+    return found
+
+
+def _without_depths(network: Any) -> WeightsError:
+    name = network.pretrained_cfg["architecture"]
+    return WeightsError(f"timm's '{name}' gives no features of several depths; name another")
 
 
 class Whiten(nn.Module):
@@ -115,7 +158,9 @@ class Whiten(nn.Module):
     def __init__(self, config: WhitenConfig) -> None:
         super().__init__()
         self.config = config
-        self.networks = nn.ModuleList(Depths(name) for name in config.trunks)
+        self.networks = nn.ModuleList(
+            Depths(timm.create_model(name, num_classes=0)) for name in config.trunks
+        )
         #: Widths of the parts of `Whitened.pooled`, one a network.
         self.depths = tuple(int(one.width) for one in self.networks)  # type: ignore[arg-type]
         kinds, width = len(config.modalities), config.components
@@ -128,7 +173,7 @@ class Whiten(nn.Module):
         """Embeddings of a batch."""
         pooled = torch.cat(
             [
-                network(_resized(images, size))
+                network(resized(images, size))
                 for network, size in zip(self.networks, self.config.sizes, strict=True)
             ],
             dim=1,
@@ -141,7 +186,8 @@ class Whiten(nn.Module):
         return Whitened(every[torch.arange(len(kind)), kind], kind, pooled)
 
 
-def _resized(images: Tensor, size: int) -> Tensor:
+def resized(images: Tensor, size: int) -> Tensor:
+    """Square images ``(B, C, S, S)`` at another size."""
     if images.shape[-1] == size:
         return images
     return nn.functional.interpolate(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mami_core.models.encoder import MEAN, STD
+from mami_core.models.of_timm import local, of_timm
 from mami_core.weights import WeightsError, load
 
 TIMM = "timm:"
@@ -27,8 +28,6 @@ class Guide(nn.Module):
         ``(B, D, H, W)``.
     image
         S, the side of the pictures that the network is fed.
-    prefix
-        Tokens before those of the patches.
     """
 
     mean: Tensor
@@ -41,11 +40,10 @@ class Guide(nn.Module):
         image: int,
         mean: tuple[float, ...] = MEAN,
         std: tuple[float, ...] = STD,
-        prefix: int = 0,
     ) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
-        self.image, self.prefix = image, prefix
+        self.image = image
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
@@ -63,7 +61,7 @@ class Guide(nn.Module):
                 images, size=(self.image, self.image), mode="bilinear", antialias=True
             )
         found: Tensor = self.network((images - self.mean) / self.std)
-        return found.flatten(2).transpose(1, 2) if found.ndim == 4 else found[:, self.prefix :]
+        return found.flatten(2).transpose(1, 2) if found.ndim == 4 else found
 
     def train(self, mode: bool = True) -> Guide:
         """A guide stays as it is."""
@@ -79,6 +77,8 @@ def guide(spec: str) -> Guide:
     ------
     WeightsError
         No such network or file, or weights that are not those of a medical encoder.
+    HubError
+        Where timm can not fetch any.
     """
     if not spec.startswith(TIMM):
         given = load(spec)
@@ -86,24 +86,21 @@ def guide(spec: str) -> Guide:
             raise WeightsError("a guide is a medical encoder; these weights are of another kind")
         model: Any = given.model
         return Guide(_Grid(model), image=model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)
-    import timm
-
     name, _, file = spec.removeprefix(TIMM).partition("=")
-    options: dict[str, Any] = {"pretrained_cfg_overlay": {"file": file}} if file else {}
-    try:
-        network: Any = timm.create_model(name, pretrained=True, num_classes=0, **options)
-    except Exception as error:
-        # timm raises whatever its hub, its unpickler or its registry raise.
-        raise WeightsError(
-            f"timm has no model '{name}', or its weights can not be had ({type(error).__name__}); "
-            "name one that timm lists, with =FILE for weights on disk"
-        ) from error
+    network = of_timm(name, file)
     fed = network.pretrained_cfg
-    prefix = int(getattr(network, "num_prefix_tokens", 0))
-    network.forward = network.forward_features
-    return Guide(
-        network, image=fed["input_size"][-1], mean=fed["mean"], std=fed["std"], prefix=prefix
-    )
+    return Guide(_Local(network), image=fed["input_size"][-1], mean=fed["mean"], std=fed["std"])
+
+
+class _Local(nn.Module):
+    """The local features of a network of timm."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return local(self.network, self.network.forward_features(images))
 
 
 class _Grid(nn.Module):

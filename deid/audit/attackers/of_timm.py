@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from deid.audit.attackers.registry import Attacker, Entry
+from deid.audit.digests import of_weights
 
 PREFIX, SUMMARY = "timm:", "A network of timm, the mean of its local features; adaptive, whitened"
 
@@ -26,15 +28,39 @@ def entry(name: str) -> Entry:
 
 
 def _built(name: str, device: str) -> Attacker:
-    """See `mami_core.training.guides.guide` for what can be named, and what is raised."""
+    """See `mami_core.training.guides.guide` for what can be named.
+
+    Raises
+    ------
+    AbsentError
+        Where the hub does not give the weights.
+    mami_core.weights.WeightsError
+        Where there is no such network, or a file does not hold it.
+    """
     from mami_core.device import chosen
     from mami_core.evaluation.embed import in_batches
     from mami_core.training.guides import guide
 
     where = chosen(device)
-    network: Any = guide(name).to(where)
+    with from_hub():
+        network: Any = guide(name).to(where)
     look = in_batches(lambda pictures: network(pictures).mean(dim=1), where)
-    digest = hashlib.sha256()
-    for part, held in network.state_dict().items():
-        digest.update(part.encode() + held.cpu().numpy().tobytes())
-    return Attacker(look, network.image, weights=digest.hexdigest())
+    return Attacker(look, network.image, weights=of_weights(network))
+
+
+@contextmanager
+def from_hub() -> Iterator[None]:
+    """What a hub does not give is absent, and the audit goes on.
+
+    Raises
+    ------
+    AbsentError
+        In place of `mami_core.weights.HubError`.
+    """
+    from mami_core.evaluation.yardsticks import AbsentError
+    from mami_core.weights import HubError
+
+    try:
+        yield
+    except HubError as error:
+        raise AbsentError(str(error)) from None

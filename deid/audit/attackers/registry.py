@@ -46,6 +46,8 @@ class Attacker:
         at once for both.
     behind
         Name and attacker who looks at what this one has turned back (see `deid.audit.undoing`).
+    pictures
+        Whether what it sees are the pictures themselves, which are never kept on disk.
     reads
         What it reads beside the picture; where this is given it looks at no picture, and `embed` is
         never asked.
@@ -59,6 +61,7 @@ class Attacker:
     weights: str = ""
     eyes: str = ""
     behind: tuple[str, Attacker] | None = None
+    pictures: bool = False
     reads: Read | None = None
 
     def seen(self, features: NDArray[np.floating], *, learnt: bool) -> NDArray[np.floating]:
@@ -140,19 +143,24 @@ def usual() -> list[Entry]:
 
 
 def _of(name: str) -> Entry:
-    from deid.audit.attackers import critic, of_timm, trained
+    from deid.audit.attackers import critic, of_timm, siamese, trained, whiten
 
     if name.startswith(of_timm.PREFIX):
         return of_timm.entry(name)
     if name.startswith(critic.PREFIX):
         return critic.entry(name.removeprefix(critic.PREFIX))
+    if name.startswith(whiten.PREFIX):
+        return whiten.entry(name.removeprefix(whiten.PREFIX))
+    if name.startswith(siamese.PREFIX):
+        return siamese.entry(name.removeprefix(siamese.PREFIX))
     head, _, behind = name.partition(":")
     if head == trained.NAME and behind:
         return trained.entry(_of(behind))
     if name not in ATTACKERS:
         raise AuditError(
             f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, trained:NAME, "
-            "timm:MODEL[=FILE], critic:CHECKPOINT"
+            f"timm:MODEL[=FILE], {whiten.FORM}, {siamese.FORM}, "
+            "critic:CHECKPOINT"
         )
     return ATTACKERS[name]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 
 from mami_core.models.whiten import Depths, Whiten, WhitenConfig
@@ -67,7 +68,7 @@ def test_a_network_of_a_smaller_size_sees_the_picture_reduced(model: Whiten) -> 
 
 def test_the_features_are_means_and_maximum_of_the_trunks_maps() -> None:
     torch.manual_seed(0)
-    network = Depths(LITE0).eval()
+    network = Depths(timm.create_model(LITE0, num_classes=0)).eval()
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         last = network.trunk.forward_features((images - 0.5) / 0.5)

@@ -9,20 +9,22 @@ import torch
 from mami_core.training.guides import Guide, guide
 from mami_core.weights import WeightsError
 
-VIT, CNN = "vit_tiny_patch16_224", "test_resnet"
+VIT, CNN, LAST = "vit_tiny_patch16_224", "test_resnet", "test_mambaout"
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("checkpoints")
     torch.manual_seed(0)
-    for name in (VIT, CNN):
+    for name in (VIT, CNN, LAST):
         torch.save(timm.create_model(name).state_dict(), root / f"{name}.pth")
-    return {name: root / f"{name}.pth" for name in (VIT, CNN)}
+    return {name: root / f"{name}.pth" for name in (VIT, CNN, LAST)}
 
 
-@pytest.mark.parametrize(("name", "shape"), [(VIT, (2, 196, 192)), (CNN, (2, 25, 96))])
-def test_any_model_of_timm_is_a_guide(
+@pytest.mark.parametrize(
+    ("name", "shape"), [(VIT, (2, 196, 192)), (CNN, (2, 25, 96)), (LAST, (2, 25, 64))]
+)
+def test_any_model_of_timm_is_a_guide_whatever_its_layout(
     files: dict[str, Path], name: str, shape: tuple[int, ...]
 ) -> None:
     found = guide(f"timm:{name}={files[name]}")
@@ -50,7 +52,7 @@ def test_a_network_of_the_callers_own_is_a_guide() -> None:
     ("spec", "words"),
     [
         ("timm:no_such_network", "timm has no model"),
-        (f"timm:{VIT}=absent.pth", "timm has no model"),
+        (f"timm:{VIT}=absent.pth", "can not be read"),
         ("absent.safetensors", "does not exist"),
         ("mami_tiny", "another kind"),
     ],
