@@ -148,7 +148,7 @@ def test_without_time_it_takes_one_step_and_says_that_it_was_cut_short() -> None
 
 
 def test_too_few_patients_to_leave_any_out_leave_the_closed_form_on_what_the_network_sees() -> None:
-    matcher = learnt(training(False, people=6), start(stops=1, every=1))
+    matcher = learnt(training(False, people=4), start(stops=1, every=1))
     assert matcher.told == {}
     _, original = world(1)
     assert found(matcher, original, original) > 0.7
