@@ -1,11 +1,14 @@
 """The critic: the remover's own adversary, a small network on a frozen identity encoder.
 
-Its features are the encoder's, of several depths: the remover's step has them anyway, and of
-originals they are kept, so that a critic costs two CPU cores next to nothing, may search among
-thousands of originals in every step, and is from the first step on as good as the encoder, whose
-last layer it starts from. (A network of its own, even at 112 pixels, would cost half a step more
-and know nobody for the first half hour.) What it adds is what attackers who adapt to an edit add:
-another last layer, and features that are no linear function of the encoder's.
+Its features are the encoder's, the means of all depths. The remover's step has them anyway, and of
+originals they are kept: a critic costs two CPU cores next to nothing, searches among hundreds of
+pictures in every step, and begins as the encoder's own last layer, where a network of its own would
+take a third of a step more, even at 112 pixels, and begin as nobody. (Both turns take 3 % of a
+step's time.) It is enough to adapt by: 100 steps of six people, on what the bundled remover makes of
+them, bring the AUC of protected against original from 0.911 to 0.967 (nih, `val`) and from 0.943 to
+0.977 (kermany), where the closed form over all of `train` finds 0.963 and 0.967; the squares of the
+features or the means of a 2 x 2 grid of patches beside them give that at most 0.008 more. Features
+that are no linear function of the encoder's add 0.001 to 0.011.
 """
 
 from __future__ import annotations
