@@ -7,7 +7,7 @@ and one pass of it takes 12 % of a step even at 112 pixels; three would be neede
 
 It is enough to adapt by: 100 steps of six people, on what the bundled remover makes of them, bring
 the AUC of protected against original on `val` from 0.911 to 0.967 (nih) and from 0.943 to 0.977
-(kermany), where the closed form over all of `train` has 0.963 and 0.967. The squares of the features
+(kermany), where the closed form over all of `train` has 0.963 and 0.967. The features' squares
 or the means of a 2 x 2 grid of patches beside them give that at most 0.008 more; what the critic
 learns to see, no linear function of the encoder's features, adds 0.001 to 0.011.
 """
