@@ -1,11 +1,15 @@
 """The critic: the remover's own adversary, a small network on a frozen identity encoder.
 
-Its features are the encoder's, of several depths: the remover's step has them anyway, and of
-originals they are kept, so that a critic costs two CPU cores next to nothing, may search among
-thousands of originals in every step, and is from the first step on as good as the encoder, whose
-last layer it starts from. (A network of its own, even at 112 pixels, would cost half a step more
-and know nobody for the first half hour.) What it adds is what attackers who adapt to an edit add:
-another last layer, and features that are no linear function of the encoder's.
+Its features are the encoder's, the means of all depths. The remover's step has them anyway, and of
+originals they are kept: a critic takes 3 % of a step's time, searches among hundreds of pictures in
+every step, and begins as the encoder's own last layer. (A network of its own would begin as nobody,
+and one pass of it takes 12 % of a step even at 112 pixels; three would be needed.)
+
+It is enough to adapt by: 100 steps of six people, on what the bundled remover makes of them, bring
+the AUC of protected against original on `val` from 0.911 to 0.967 (nih) and from 0.943 to 0.977
+(kermany), where the closed form over all of `train` has 0.963 and 0.967. The features' squares
+or the means of a 2 x 2 grid of patches beside them give that at most 0.008 more; what the critic
+learns to see, no linear function of the encoder's features, adds 0.001 to 0.011.
 """
 
 from __future__ import annotations
