@@ -36,6 +36,7 @@ from deid.audit.matching import (
 from deid.audit.own_patients import (
     FEWEST_PATIENTS,
     Mates,
+    beside_closed_form,
     drawn,
     found_by_person,
     mates,
@@ -178,18 +179,10 @@ def _learnt(training: Training, recipe: Recipe) -> Finished | None:
     best, told = _best(
         training, recipe, {part: forms.without(part) for part in names}, measure, ends
     )
-    gain = np.array([best.found[person] - bar[person] for person in bar])
-    # What differs by as much tells nothing: left out are few.
-    chance = float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    said = {
-        "closed_form": float(np.mean(list(bar.values()))),
-        "gradient": best.value,
-        "patients": len(bar),
-        "reached": bool(gain.mean() >= -chance),
-        **told,
-    }
+    beside, more = beside_closed_form(best.found, bar)
+    said = beside | told
     start = _canonical(whole, training.roles)
-    if recipe.falls_back and gain.mean() <= chance:
+    if recipe.falls_back and not more:
         return Finished(start.query, start.gallery, (), said | {"kept": CLOSED_FORM})
     fitting = _Fitting(recipe, training, forms.without(), best.restart, len(names))
     fitting.go_on(best.stop * recipe.every)

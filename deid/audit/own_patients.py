@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,3 +88,24 @@ def found_by_person(folds: Sequence[Scores]) -> dict[str, float]:
         return {}
     people = min(AMONG, *(fold.size for fold in folds))
     return by_patient(found_first(folds, people), np.concatenate([fold.people for fold in folds]))
+
+
+def beside_closed_form(
+    found: Mapping[str, float], bar: Mapping[str, float]
+) -> tuple[dict[str, Any], bool]:
+    """What is found of who is left out, beside what the closed form finds of the same people.
+
+    Returns
+    -------
+    What is said of it (``reached``: no less than the closed form, within chance), and whether it is
+    more. What differs by a standard error tells nothing: left out are few.
+    """
+    gain = np.array([found[person] - bar[person] for person in bar])
+    chance = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+    said = {
+        "closed_form": float(np.mean(list(bar.values()))),
+        "gradient": float(np.mean(list(found.values()))),
+        "patients": len(bar),
+        "reached": bool(gain.mean() >= -chance),
+    }
+    return said, bool(gain.mean() > chance)

@@ -27,6 +27,7 @@ from deid.audit.gradient import GRADIENT
 from deid.audit.matching import Array, Matcher, Training, closed_form
 from deid.audit.own_patients import (
     FEWEST_PATIENTS,
+    beside_closed_form,
     drawn,
     found_by_person,
     mates,
@@ -119,16 +120,8 @@ def _learnt(training: Training, start: Start) -> Finished | None:
     if len(bar) < FEWEST_PATIENTS or not mates([training.records[row] for row in others]):
         return None
     best, told = _best(training.of(others), training.of(left_out), start, ends)
-    gain = np.array([best.found[person] - bar[person] for person in bar])
-    chance = float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    said = {
-        "closed_form": float(np.mean(list(bar.values()))),
-        "gradient": best.value,
-        "patients": len(bar),
-        "reached": bool(gain.mean() >= -chance),
-        "kept": GRADIENT,
-        **told,
-    }
+    beside, _ = beside_closed_form(best.found, bar)
+    said = {**beside, "kept": GRADIENT, **told}
     nothing = np.zeros((0, 0))
     return Finished(nothing, nothing, best.state, said)
 
