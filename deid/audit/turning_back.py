@@ -14,8 +14,9 @@ from torch import Tensor
 
 #: Pixels of the edited picture that one of the original is regressed on.
 NEAREST = 16
-#: Penalty of the regression, in units of a pixel's variance.
-PENALTY = 0.01
+#: Penalties of the regression, in units of a pixel's variance: each pixel has its own of them. What
+#: little a blur left wants a small one, as does the grain of a scan; noise wants a large one.
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 #: Most pictures that are learnt from, and pixels that are learnt at a time.
 MOST, AT_ONCE = 1200, 512
 #: Pixels that vary less, in grey values of 0..255, are the same for everybody.
@@ -70,11 +71,20 @@ def _of_some(moved: Tensor, unit: Tensor, wanted: Tensor) -> tuple[Tensor, Tenso
     """Places and weights ``(p, k)`` for pixels ``(n, p)`` of the originals."""
     places = (wanted.T @ unit).abs().topk(NEAREST, dim=1).indices
     chosen = moved.T[places]
-    gram = chosen @ chosen.mT / len(moved)
-    aim = (chosen @ wanted.T[:, :, None])[..., 0] / len(moved)
-    level = gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
-    penalty = (PENALTY * level + 1e-6) * torch.eye(NEAREST)
-    return places, torch.linalg.solve(gram + penalty, aim)
+    values, axes = torch.linalg.eigh(chosen @ chosen.mT / len(moved))
+    along = (axes.mT @ (chosen @ wanted.T[:, :, None]))[..., 0] / len(moved)
+    level = values.mean(dim=1)
+    best, weights = torch.full_like(level, torch.inf), torch.zeros_like(along)
+    for penalty in PENALTIES:
+        shrunk = values + (penalty * level + 1e-6)[:, None]
+        kept = values / shrunk
+        left = wanted.square().mean(dim=0) - (along.square() / shrunk * (2.0 - kept)).sum(dim=1)
+        # Generalised cross-validation (Golub, Heath and Wahba 1979).
+        error = left.clamp(min=0.0) / (1.0 - kept.sum(dim=1) / len(moved)).square()
+        better = error < best
+        best = torch.where(better, error, best)
+        weights[better] = (along / shrunk)[better]
+    return places, (axes @ weights[..., None])[..., 0]
 
 
 def out_of_fold(edited: Tensor, original: Tensor, half: Tensor) -> Tensor:

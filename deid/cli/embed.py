@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from deid.cli.choices import DataSet, Device, Encoder
+from deid.cli.whose import say_whose
 
 
 class Part(StrEnum):
@@ -38,7 +39,9 @@ def embed(
     from mami_core.weights import WeightsError
 
     try:
-        part = open_dataset(dataset, root).select(lambda record: split in ("all", record.split))
+        images = open_dataset(dataset, root)
+        say_whose(images)
+        part = images.select(lambda record: split in ("all", record.split))
         if not len(part):
             raise DatasetError(f"the data set has no images in split '{split}'; see --split")
         encoder = embedder(weights, device)
@@ -46,5 +49,5 @@ def embed(
     except (DatasetError, DeviceError, OutputError, WeightsError) as error:
         typer.echo(f"deid embed: {error}", err=True)
         raise typer.Exit(2) from None
-    images, numbers = found["embedding"].shape
-    typer.echo(f"{images} embeddings of {numbers} numbers; keep them private: they name patients")
+    count, numbers = found["embedding"].shape
+    typer.echo(f"{count} embeddings of {numbers} numbers; keep them private: they name patients")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from deid.cli.choices import DataSet, Device, Encoder, Split
+from deid.cli.whose import say_whose
 
 
 def evaluate(
@@ -41,6 +42,7 @@ def evaluate(
 
     try:
         encoder, images = embedder(weights, device), open_dataset(dataset, root)
+        say_whose(images)
         page = None if report is None else Report(report, weights, device)
         witness = page.gathered if page else None
         found = figures_of(encoder, images, split, device, witness=witness)

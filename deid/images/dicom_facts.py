@@ -28,6 +28,7 @@ COLOURS = (
     "YBR_RCT",
 )
 GREYS = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+PALETTES = tuple(f"{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue"))
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,8 @@ def stack_place(dataset: Dataset, layout: Format) -> tuple[str | None, float]:
     """The key that files of one series and one geometry share, and the position along the stack.
 
     Only files with an orientation in the patient can be a stack: two radiographs of one series are
-    two pictures. The key is a digest, so that it can be written down.
+    two pictures. Nor are files one whose values mean something else: what is padding in one of them
+    is text in another. The key is a digest, so that it can be written down.
     """
     orientation = numbers(dataset, "ImageOrientationPatient", 6)
     series = text(dataset, "SeriesInstanceUID")
@@ -209,6 +211,8 @@ def stack_place(dataset: Dataset, layout: Format) -> tuple[str | None, float]:
         series,
         text(dataset, "Modality"),
         layout,
+        _padding(dataset, layout),
+        [getattr(dataset.get_item(table), "value", None) for table in PALETTES],
         tuple(round(value, 3) for value in orientation),
         tuple(round(value, 4) for value in spacing),
     )

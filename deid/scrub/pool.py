@@ -29,6 +29,8 @@ from deid.scrub.shortage import OUT_OF, is_shortage
 
 #: Seconds that a job may run between two signs of life before its worker is given up.
 PATIENCE = 600.0
+#: Workers in a row that may die before they are ready: whoever killed them need not do it again.
+DIES_EARLY = 2
 #: Seconds between two looks at who is late; no more than two such spans count at once, since this
 #: process may have been stopped itself and its workers with it.
 SPAN = 5.0
@@ -139,7 +141,7 @@ class Pool:
     ----------
     setup
         Called once in each worker before its first job; it is pickled, and what it returns is the
-        last argument of every job. `run` raises `CannotStart` where a worker dies of it.
+        last argument of every job. `run` raises `CannotStart` where workers die of it.
     in_flight
         Jobs under way at once.
     budget
@@ -154,7 +156,7 @@ class Pool:
         self._setup = setup
         self._in_flight = max(in_flight, workers)
         self._budget = budget
-        self._numbers = 0
+        self._numbers = self._died_early = 0
         self._workers: list[_Worker] = []
         self._parts: deque[Job] = deque()
         try:
@@ -224,11 +226,13 @@ class Pool:
                         yield from self._replace(worker, again, retry=True)
                         continue
                     worker.current, worker.waited = None, 0.0
-                    if state == "ask" and value[0] == SPREAD:
+                    if state == "ready":
+                        self._died_early = 0
+                    elif state == "ask" and value[0] == SPREAD:
                         self._spread(worker, number, value[1])
                     elif state == "ask":
                         questions.append((worker, number, value))
-                    elif state != "ready":
+                    else:
                         job = worker.jobs.pop(number)
                         end = Done(job, value) if state == "done" else Failed(job, *value)
                         short = isinstance(end, Failed) and end.short
@@ -303,12 +307,14 @@ class Pool:
         The job that it was running may be innocent too (whoever is short of memory kills a worker):
         with `retry` it is tried once more.
         """
-        if worker.current == SETUP:
+        starting = worker.current == SETUP
+        self._died_early = self._died_early + 1 if starting else 0
+        if self._died_early > DIES_EARLY:
             raise CannotStart(
                 "a worker process can not start; free memory, lower --workers, or reinstall"
             )
-        suspect = worker.jobs.pop(worker.current or 0)
-        if isinstance(suspect.key, _Part) and suspect.key.whole.worker is worker:
+        suspect = None if starting else worker.jobs.pop(worker.current or 0)
+        if suspect and isinstance(suspect.key, _Part) and suspect.key.whole.worker is worker:
             # The job that asked for it is gone too; begun anew as innocent it would never end.
             suspect = worker.jobs.pop(suspect.key.whole.number)
         for job in worker.jobs.values():
@@ -321,5 +327,5 @@ class Pool:
         self._stop(worker)
         fresh = self._workers[self._workers.index(worker)] = self._start()
         fresh.greet(self._setup)
-        if not (retry and self._tries_again(suspect, again, short=outside)):
+        if suspect and not (retry and self._tries_again(suspect, again, short=outside)):
             yield Failed(suspect, None, short=outside)

@@ -44,6 +44,9 @@ from deid.tags.values import (
 #: Stands for the class of an object that does not name one; no reader knows it, which is true.
 _NO_CLASS = "2.25.151873960542277403561294861036174502119"
 
+#: What the inventory shows of a date or a time, and of a UID that names something of the input's.
+SHIFTED, REPLACED = "(shifted)", "(replaced)"
+
 #: Whose first value says ORIGINAL, MIXED or DERIVED.
 _TYPES = ("ImageType", "FrameType")
 
@@ -61,7 +64,8 @@ class Cleaned:
     Attributes
     ----------
     kept
-        (path of keywords, keyword, value) of each attribute that stands as it was.
+        (path of keywords, keyword, value) of each attribute of the input that stands in the release
+        with a value: as it was, or `SHIFTED` or `REPLACED`.
     uids
         New UID by old one.
     notes
@@ -171,9 +175,9 @@ class _Cleaner:
             if act is Act.DESCEND:
                 new = self._sequence(element, (*path, rule.keyword), work)
             elif act is Act.UID:
-                new = self._uid(element, rule)
+                new = self._uid(element, rule, path)
             elif act is Act.SHIFT:
-                new = self._date(source, element, rule)
+                new = self._date(source, element, rule, path)
             elif act is Act.PIXELS:
                 return DataElement(
                     tag,
@@ -194,7 +198,7 @@ class _Cleaner:
     def _standing(
         self, source: Dataset, element: DataElement, rule: Rule, path: tuple[str, ...]
     ) -> DataElement | None:
-        """What stays as it is, and is told in the inventory."""
+        """What stays as it is."""
         if rule.act is Act.CODE:
             # The standard's own words, whatever the patient is called.
             new = _code(source, element, rule)
@@ -208,8 +212,12 @@ class _Cleaner:
             return None
         if rule.keyword in _TYPES and self.pixels.altered:
             new.value = derived_type(listed(new))
-        self.kept.append((">".join((*path, rule.keyword)), rule.keyword, spelt(new)))
+        self._tell(rule, path, spelt(new))
         return new
+
+    def _tell(self, rule: Rule, path: tuple[str, ...], value: str) -> None:
+        """Put into the inventory what stands in the release."""
+        self.kept.append((">".join((*path, rule.keyword)), rule.keyword, value))
 
     def _sequence(
         self, element: DataElement, path: tuple[str, ...], work: list[_Work]
@@ -223,22 +231,29 @@ class _Cleaner:
             work.append((item, copy, path))
         return DataElement(element.tag, "SQ", Sequence(items))
 
-    def _uid(self, element: DataElement, rule: Rule) -> DataElement | None:
+    def _uid(
+        self, element: DataElement, rule: Rule, path: tuple[str, ...]
+    ) -> DataElement | None:
         # Pixels may be edited, and then the name of the instance is another: so wherever it stands.
         instance = "SOPInstanceUID" in rule.keyword
         renew = self.pseudonyms.instance_uid if instance else self.pseudonyms.uid
-        new = []
+        new, shown = [], []
         # A text that is no UID is an identifier all the same: it is replaced as one.
         for old in texts(element)[: rule.most]:
             if is_standard(old, rule.named):
                 new.append(old)
+                shown.append(old)
                 continue
             new.append(renew(old))
+            shown.append(REPLACED)
             if old:
                 self.uids[old] = new[-1]
+        self._tell(rule, path, "\\".join(shown))
         return DataElement(element.tag, "UI", new if len(new) != 1 else new[0])
 
-    def _date(self, source: Dataset, element: DataElement, rule: Rule) -> DataElement | None:
+    def _date(
+        self, source: Dataset, element: DataElement, rule: Rule, path: tuple[str, ...]
+    ) -> DataElement | None:
         values = texts(element)[: rule.most]
         if rule.vr == "DT":
             moved = [shifted_datetime(value, self.shift) for value in values]
@@ -251,6 +266,7 @@ class _Cleaner:
             ]
         if not moved or not all(moved):
             return None
+        self._tell(rule, path, SHIFTED)
         return DataElement(element.tag, rule.vr, moved if len(moved) > 1 else moved[0])
 
     def _moved(self, value: str, twin: str, vr: str) -> str:

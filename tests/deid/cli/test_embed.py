@@ -56,6 +56,19 @@ def test_every_image_is_a_row_that_anybody_can_read(
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
 
 
+def test_that_sub_folders_tell_people_apart_is_said(
+    app: Typer, encoder: Path, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "manifest.csv").unlink()
+    for number, picture in enumerate(sorted(folder.glob("*.png"))):
+        own = folder / f"p{number % 2}"
+        own.mkdir(exist_ok=True)
+        picture.rename(own / picture.name)
+    done = CliRunner().invoke(app, [str(encoder), str(folder), str(tmp_path / "found.npz")])
+    assert done.exit_code == 0, done.output
+    assert "by sub-folder (2), not by PatientID" in done.stderr
+
+
 def test_the_bundled_closed_form_embeds_as_encoders_do(
     app: Typer, folder: Path, tmp_path: Path
 ) -> None:

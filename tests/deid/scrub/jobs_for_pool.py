@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -83,6 +84,13 @@ def full(number: int, _: None) -> Generator[Any, Any, int]:
 def deadly_setup(_: bytes) -> None:
     """A set-up on which the process dies."""
     os._exit(1)
+
+
+def setup_killed_once(mark: str) -> None:
+    """A set-up in which the first process is killed."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(mark)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def wrong_setup(_: bytes) -> None:

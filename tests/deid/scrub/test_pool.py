@@ -78,6 +78,14 @@ def test_workers_that_can_not_start_are_told_and_not_waited_for(setup: Any) -> N
         list(pool.run(lambda: Job(0, "jobs_for_pool:doubled", (0,)), answer))
 
 
+def test_a_worker_killed_while_it_starts_ends_nothing(tmp_path: Path) -> None:
+    once = partial(jobs_for_pool.setup_killed_once, str(tmp_path / "mark"))
+    queue = iter([Job(n, "jobs_for_pool:doubled", (n,)) for n in range(4)])
+    with Pool(2, setup=once, in_flight=4, budget=10**9) as pool:
+        ends = list(pool.run(lambda: next(queue, None), answer))
+    assert sorted(end.job.key for end in ends if isinstance(end, Done)) == [0, 1, 2, 3]
+
+
 def test_an_error_is_told_with_its_kind_and_a_full_disk_is_recognised() -> None:
     ends = run([Job("r", "jobs_for_pool:raises", (1,)), Job("f", "jobs_for_pool:full", (1,))])
     by_key = {end.job.key: end for end in ends}

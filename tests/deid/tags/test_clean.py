@@ -343,7 +343,9 @@ def test_the_inventory_tells_what_stood(ct: FileDataset) -> None:
     stood = {path: value for path, _, value in result.kept}
     assert stood["Manufacturer"] == ct.Manufacturer
     assert "PatientName" not in stood
-    assert "StudyDate" not in stood
+    assert stood["StudyDate"] == "(shifted)"
+    assert stood["SOPClassUID"] == ct.SOPClassUID
+    assert stood["SOPInstanceUID"] == "(replaced)"
 
 
 def test_a_version_of_a_context_group_does_not_tell_the_shift(ct: FileDataset) -> None:
