@@ -121,13 +121,16 @@ def _within(rows: Array, persons: Sequence[tuple[str, str]], size: int) -> Array
     members: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, person in enumerate(persons):
         members[person].append(index)
-    total, people = np.zeros((size, size)), 0
-    for images in members.values():
-        if len(images) > 1:
-            apart = rows[images] - rows[images].mean(axis=0)
-            total += apart.T @ apart / (len(images) - 1)
-            people += 1
-    return total / people if people else np.eye(size)
+    apart = [
+        (rows[images] - rows[images].mean(axis=0)) / np.sqrt(len(images) - 1)
+        for images in members.values()
+        if len(images) > 1
+    ]
+    if not apart:
+        return np.eye(size)
+    # One product of all: adding up one matrix a person takes ten times as long.
+    stacked = np.concatenate(apart)
+    return np.asarray(stacked.T @ stacked / len(apart))
 
 
 def _inverse_root(covariance: Array, shrink: float, size: int) -> Array:
