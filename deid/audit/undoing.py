@@ -19,13 +19,17 @@ from deid.audit.attackers.registry import Attacker
 from deid.audit.digests import digest
 from deid.audit.linkages import ORIGINAL
 from deid.audit.matching import Map, Matcher, Training, closed_form, part_of
+from mami_core.data.square import MASTER
 from mami_core.evaluation.embed import HELD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Side of the grey picture that is turned back; of the two of its colours it is half.
-SIDE = 112
+    from deid.audit.turning_back import Back
+
+#: Side of the grey picture that is turned back; of the two of its colours it is half. No picture is
+#: looked at that was not of this side before.
+SIDE = MASTER
 
 #: Of pictures, as 0..255, or of features.
 Rows = NDArray[Any]
@@ -105,15 +109,25 @@ def _turned(training: Training) -> Turned:
 
     draws = len(training.protected)
     if not draws:
-        return [], lambda rows: np.asarray(rows, dtype=np.float64)
-    edited = torch.from_numpy(np.concatenate(training.protected)).float()
-    original = torch.from_numpy(np.concatenate([training.original] * draws)).float()
+        return [], np.asarray
+    edited = torch.from_numpy(np.concatenate(training.protected))
+    original = torch.from_numpy(np.concatenate([training.original] * draws))
     half = torch.tensor([part_of(record) % 2 == 0 for record in training.records] * draws)
-    back = learnt(edited, original)
-    restored = out_of_fold(edited, original, half).chunk(draws)
-    return [
-        one.numpy() for one in restored
-    ], lambda rows: back(torch.from_numpy(np.asarray(rows)).float()).numpy().astype(np.float64)
+    squares = sides(edited.shape[1])
+    back = learnt(edited, original, squares)
+    restored = torch.empty_like(edited)
+    for own, other in out_of_fold(edited, original, half, squares):
+        restored[own] = _bytes(other, edited[own])
+    return [one.numpy() for one in restored.chunk(draws)], lambda rows: _bytes(
+        back, torch.from_numpy(np.asarray(rows))
+    ).numpy()
+
+
+def _bytes(back: Back, edited: Tensor) -> Tensor:
+    """Rows turned back, few at a time: as numbers that are no bytes they are large."""
+    import torch
+
+    return torch.cat([back(some.float()).round().clamp(0, 255).byte() for some in edited.split(HELD)])
 
 
 def rows_of(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -127,6 +141,12 @@ def rows_of(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.rint(np.concatenate(rows, axis=1)).astype(np.uint8)
 
 
+def sides(width: int) -> tuple[int, int, int]:
+    """Of the squares that a row of so many numbers consists of: grey, red, blue."""
+    side = isqrt(width * 2 // 3)
+    return side, side // 2, side // 2
+
+
 def pictures(rows: Rows, size: int) -> NDArray[np.uint8]:
     """Rows of any side as pictures ``(n, 3, size, size)``."""
     import torch
@@ -135,11 +155,12 @@ def pictures(rows: Rows, size: int) -> NDArray[np.uint8]:
     def plane(low: int, side: int) -> Tensor:
         square = np.asarray(rows[:, low : low + side * side], dtype=np.float32)
         given = torch.from_numpy(square).view(-1, 1, side, side)
-        return interpolate(given, size=(size, size), mode="bilinear", align_corners=False)
+        # As `mami_core.data.square` does it.
+        return interpolate(given, size=(size, size), mode="bilinear", antialias=True)
 
-    side = isqrt(rows.shape[1] * 2 // 3)
+    side, half, _ = sides(rows.shape[1])
     grey = plane(0, side)
-    red, blue = (2.0 * (plane(low, side // 2) - 128.0) for low in (side**2, side**2 * 5 // 4))
+    red, blue = (2.0 * (plane(low, half) - 128.0) for low in (side**2, side**2 * 5 // 4))
     planes = torch.cat([grey + red, grey - red - blue, grey + blue], dim=1)
     return planes.round().clamp(0, 255).byte().numpy()
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from deid.audit.removers.registry import SIDE, Change, Donors, Picture, remover
+from mami_core.data.square import MASTER
 
 #: Side of the blocks that are shuffled; in no augmentation of a bundled training.
 BLOCK = 4
@@ -13,13 +14,13 @@ BLOCK = 4
 PULL, KNOTS = 4.0, 5
 
 
-@remover("identity", planted=True)
+@remover("identity", planted=True, side=MASTER)
 def identity(_: float, donors: Donors) -> Change:
     """Nothing is changed: every linkage finds what it finds in the originals."""
     return lambda picture, code: picture
 
 
-@remover("tone", planted=True)
+@remover("tone", planted=True, side=MASTER)
 def tone(_: float, donors: Donors) -> Change:
     """One tone curve with offset and gain for everybody: hides nothing."""
     return lambda picture, code: np.float32(0.1) + np.float32(0.75) * picture ** np.float32(1.8)
@@ -43,10 +44,10 @@ def warp(_: float, donors: Donors) -> Change:
     return change
 
 
-@remover("shuffle", planted=True)
+@remover("shuffle", planted=True, side=MASTER)
 def shuffle(_: float, donors: Donors) -> Change:
     """One shuffle of 4 x 4 blocks for everybody: fools the eye, and attackers that do not adapt."""
-    cells = SIDE // BLOCK
+    cells = MASTER // BLOCK
     order = np.random.default_rng(0).permutation(cells * cells)
 
     def change(picture: Picture, code: np.random.Generator) -> Picture:

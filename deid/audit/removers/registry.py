@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from deid.audit.trouble import AuditError
 from mami_core.data import square
 
-#: Side of the square that the simple edits work on; their parameters are in its pixels.
+#: Side of the square that the simple edits work on, and their parameters are in its pixels; but for
+#: those that leave all there is, which have to keep clear of being brought to size once more.
 SIDE = 224
 
 Picture = NDArray[np.float32]
@@ -19,7 +20,7 @@ Picture = NDArray[np.float32]
 #: What a remover is called that came from a file: a path stays out of every output.
 WEIGHTS_FILE = "a weights file"
 
-#: Edits a square ``(SIDE, SIDE, channels)`` in 0..1, channels 1 or 3, at full strength.
+#: Edits a square ``(side, side, channels)`` in 0..1, channels 1 or 3, at full strength.
 Change = Callable[[Picture, np.random.Generator], Picture]
 
 #: (image ``(H, W)`` or ``(H, W, 3)`` in 0..1, modality, secret code, strength) -> image.
@@ -82,15 +83,22 @@ Build = Callable[[float, Donors], Change]
 
 
 def remover(
-    name: str, *, parameter: float | None = None, fitted: bool = False, planted: bool = False
+    name: str,
+    *,
+    parameter: float | None = None,
+    fitted: bool = False,
+    planted: bool = False,
+    side: int = SIDE,
 ) -> Callable[[Build], Build]:
-    """Put a simple edit on the list; the first line of its docstring says what it is."""
+    """Put a simple edit of squares of `side` on the list; the first line of its docstring says
+    what it is.
+    """
 
     def enter(build: Build) -> Build:
         summary = (build.__doc__ or "").strip().splitlines()[0].rstrip(".")
 
         def made(value: float, donors: Donors) -> Remover:
-            return Remover(_blended(build(value, donors)))
+            return Remover(_blended(build(value, donors), side))
 
         REMOVERS[name] = Entry(name, summary, parameter, fitted, planted, made)
         return build
@@ -125,19 +133,19 @@ def called(text: str) -> tuple[Entry, float]:
     return entry, value
 
 
-def working(picture: Picture) -> Picture:
-    """The square that simple edits work on, ``(SIDE, SIDE, channels)``."""
-    planes = square(picture, SIDE)
+def working(picture: Picture, side: int = SIDE) -> Picture:
+    """The square that simple edits work on, ``(side, side, channels)``."""
+    planes = square(picture, side)
     return planes[:1].transpose(1, 2, 0) if picture.ndim == 2 else planes.transpose(1, 2, 0)
 
 
-def _blended(change: Change) -> Edit:
+def _blended(change: Change, side: int) -> Edit:
     """Strength is the share of the edit in the mix; 0 leaves every pixel as it is."""
 
     def edit(picture: Picture, modality: str | None, code: bytes, strength: float) -> Picture:
         if strength == 0.0:
             return picture
-        before = working(picture)
+        before = working(picture, side)
         after = change(before, np.random.default_rng(int.from_bytes(code, "big")))
         mixed = np.clip((1.0 - strength) * before + strength * after, 0.0, 1.0).astype(np.float32)
         return mixed[..., 0] if picture.ndim == 2 else mixed
