@@ -39,7 +39,7 @@ from deid.audit.trials import Plan, in_split, nobody, plan
 from deid.audit.trouble import AuditError
 from deid.audit.undoing import SIDE, rows_of
 from deid.audit.words import not_tested
-from mami_core.data import Dataset, Record, known
+from mami_core.data import Dataset, Record, known, no_images
 from mami_core.evaluation.protocol import mated, usable
 from mami_core.evaluation.yardsticks import AbsentError
 
@@ -108,7 +108,7 @@ def audit(
     originals = dataset if release is None else release.originals
     names = sorted({one.source for one in originals.records if in_split(one, options.split)})
     if not names:
-        raise AuditError(f"the data set has no images in split '{options.split}'; see --split")
+        raise AuditError(f"the data set has {no_images(options.split, originals.records)}")
     ready, missing = _built(entries, options.device)
     if keep is not None:
         ready = {name: keeping(one, name, keep) for name, one in ready.items()}

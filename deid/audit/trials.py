@@ -100,7 +100,7 @@ def plan(source: Dataset, split: str, taken: Callable[[Record], bool] = nobody) 
             (),
             f"{fewest} people with several images could teach it, and it takes {FEWEST}",
         )
-    return Plan(tested, trials, f"cross-fitted over {len(trials)} parts of the tested patients")
+    return Plan(tested, trials, f"the tested patients, in {len(trials)} parts, each by the others")
 
 
 def rows_where(chosen: Sequence[bool]) -> NDArray[np.intp]:

@@ -151,7 +151,9 @@ def pooled_in_words(source: Mapping[str, Any]) -> str:
 def _several(point: Mapping[str, Any]) -> str:
     if point["images"] == "1":
         return "1"
-    many = f"all, {point['mean']:.1f}" if point["images"] == "all" else point["images"]
+    many = point["images"]
+    if many == "all":
+        many = f"all they have, {point['mean']:.1f} on average"
     return f"{many} (one by one {_of_100(point['alone'])})"
 
 

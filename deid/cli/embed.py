@@ -33,7 +33,7 @@ def embed(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.npz.")] = False,
 ) -> None:
     """Write what an identity encoder says of every image: embedding, name and patient."""
-    from mami_core.data import DatasetError, open_dataset
+    from mami_core.data import DatasetError, no_images, open_dataset
     from mami_core.device import DeviceError
     from mami_core.evaluation.embed import OutputError, embedder, table, write_table
     from mami_core.weights import WeightsError
@@ -43,7 +43,7 @@ def embed(
         say_whose(images)
         part = images.select(lambda record: split in ("all", record.split))
         if not len(part):
-            raise DatasetError(f"the data set has no images in split '{split}'; see --split")
+            raise DatasetError(f"the data set has {no_images(split, images.records)}")
         encoder = embedder(weights, device)
         found = write_table(out, lambda: table(encoder, part), overwrite=overwrite)
     except (DatasetError, DeviceError, OutputError, WeightsError) as error:

@@ -71,7 +71,7 @@ def match(
     nearest: Annotated[
         int, typer.Option(min=1, help="Listed of each image where nothing can be calibrated.")
     ] = 5,
-    search: Annotated[Engine, typer.Option(help="faiss: pip install mami-deid[faiss].")] = (
+    search: Annotated[Engine, typer.Option(help=r"faiss: pip install mami-deid\[faiss].")] = (
         Engine.torch
     ),
     seed: Annotated[int, typer.Option(min=0, help="Of every random draw.")] = 0,

@@ -47,7 +47,7 @@ def beside_whiten(found: Mapping[str, Any]) -> list[str]:
         return []
     both = found["beside_whiten"]
     told = [f"{name} {_signed(both[key])}" for key, name in (("auc", "AUC"), ("rank1", "rank-1"))]
-    return [f"Less bundled whiten: {', '.join(told)}"]
+    return [f"Over bundled whiten: {', '.join(told)}"]
 
 
 def interval(figure: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deid.match.trouble import LeftOutError, MatchError
 from deid.sets import Opened, open_set
-from mami_core.data import Record, UndecodableError
+from mami_core.data import Record, UndecodableError, no_images
 
 Picture = NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class Images:
         """
         part = self.select(lambda record: split in ("all", record.split))
         if not part.entries:
-            raise MatchError(f"a set has no images in split '{split}'; see --split")
+            raise MatchError(f"a set has {no_images(split, (one.record for one in self.entries))}")
         return part
 
 

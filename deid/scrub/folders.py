@@ -268,7 +268,15 @@ def same_run(noted: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to go on with something else than what was begun."""
     for name, words in _SAME:
         if noted[name] != now[name]:
-            raise CannotStart(f"--resume: {words} since the run began; start a new run")
+            which = f" ({_others(noted[name], now[name])})" if name == "options" else ""
+            raise CannotStart(f"--resume: {words}{which} since the run began; start a new run")
+
+
+def _others(noted: Any, now: dict[str, Any]) -> str:
+    """The options that differ, as the command line names them."""
+    before = noted if isinstance(noted, dict) else {}
+    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def note(run: Path, state: dict[str, Any]) -> None:

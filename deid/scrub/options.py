@@ -97,6 +97,14 @@ class Options:
             raise CannotStart(f"--text {self.text}: must be blank or off")
         if self.device not in ("auto", "cpu", "cuda"):
             raise CannotStart(f"--device {self.device}: must be auto, cpu or cuda")
+        if self.device == "cuda" and not self.metadata_only:
+            # Found out at the first network, it would leave a run that only --device cuda resumes.
+            from mami_core.device import DeviceError, chosen
+
+            try:
+                chosen(self.device)
+            except DeviceError as error:
+                raise CannotStart(str(error)) from error
         if self.metadata_only and (self.max_risk is not None or self.strength is not None):
             raise CannotStart(
                 "--metadata-only changes no pixel: leave --strength and --max-risk out"

@@ -208,8 +208,9 @@ def _summary(
     if any("identity" in row["edit"] for row in rows if row["status"] == "done"):
         warnings.append(BROKEN)
     if options.text == "off" or options.metadata_only:
+        what = "text or for a face" if options.metadata_only else "text"
         warnings.append(
-            "pixels were not searched for text: nothing here claims that they are clean"
+            f"pixels were not searched for {what}: nothing here claims that they are clean"
         )
     return {
         "counts": {

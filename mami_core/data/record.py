@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 SPLITS = ("train", "val", "test")
@@ -91,3 +92,10 @@ def split_of(source: str, patient: str) -> str:
     """
     tenth = int(hashlib.sha256(f"{source}/{patient}".encode()).hexdigest(), 16) % 10
     return "train" if tenth < 6 else "val" if tenth < 8 else "test"
+
+
+def no_images(split: str, records: Iterable[Record]) -> str:
+    """What to say where nothing lies in a split: where something does."""
+    counts = Counter(record.split for record in records)
+    there = ", ".join(f"{count} in '{name}'" for name, count in sorted(counts.items()))
+    return f"no images in split '{split}' ({there or 'none in any'}); see --split"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mami_core.data import Dataset, DatasetError
+from mami_core.data import Dataset, DatasetError, no_images
 from mami_core.device import chosen
 from mami_core.evaluation.difference import Both, both, difference
 from mami_core.evaluation.embed import Embedder, embedder, embeddings
@@ -60,7 +60,7 @@ def evaluate(
     """
     judged = dataset.select(lambda record: record.split == split)
     if not len(judged):
-        raise DatasetError(f"the data set has no images in split '{split}'; see --split")
+        raise DatasetError(f"the data set has {no_images(split, dataset.records)}")
     network: Embedder | None = None
     try:
         network = imagenet(chosen(device))

@@ -71,7 +71,7 @@ def test_without_train_an_attacker_learns_from_the_other_parts_and_never_from_wh
 ) -> None:
     record = run(people(val=40))
     found = attackers(record)["outline"]
-    assert record["sources"]["demo"]["learns_from"].startswith("cross-fitted over 5 parts")
+    assert record["sources"]["demo"]["learns_from"].startswith("the tested patients, in 5 parts")
     assert found["patients"] == 40
     assert found["rank1"]["gallery"] < 15
     assert found["rank1"]["value"] > 0.9
@@ -139,7 +139,7 @@ def test_people_who_taught_the_bundled_networks_are_counted(people: People) -> N
 def test_every_split_together_teaches_itself_over_parts(people: People) -> None:
     demo = run(people(val=20, train=30), split="all")["sources"]["demo"]
     assert demo["people"] == 50
-    assert demo["learns_from"].startswith("cross-fitted")
+    assert demo["learns_from"].startswith("the tested patients")
 
 
 def test_where_no_attacker_can_learn_the_patients_are_counted_all_the_same(people: People) -> None:

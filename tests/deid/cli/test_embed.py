@@ -145,4 +145,4 @@ def test_an_empty_split_is_told(app: Typer, encoder: Path, folder: Path, tmp_pat
     call = [str(encoder), str(folder), str(tmp_path / "found.npz"), "--split=train"]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 2
-    assert "no images in split 'train'" in done.stderr
+    assert "no images in split 'train' (1 in 'val')" in done.stderr

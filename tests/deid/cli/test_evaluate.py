@@ -88,7 +88,7 @@ def test_the_table_names_every_row_within_80_columns(
         assert word in done.stdout
     chance = next(line.split() for line in done.stdout.splitlines() if "chance" in line)
     assert chance == ["chance", "0.500", "0.167"]
-    assert "Less bundled whiten: AUC " in done.stdout
+    assert "Over bundled whiten: AUC " in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
@@ -123,7 +123,7 @@ def test_the_bundled_whiten_stands_beside_nothing_of_its_own(
     call = ["whiten", str(folder_without_train), "--device=cpu", f"--report={tmp_path / 'page'}"]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
-    assert "Less bundled whiten" not in done.stdout
+    assert "Over bundled whiten" not in done.stdout
     found = json.loads((tmp_path / "page" / "figures.json").read_text())
     assert found["sources"]["demo"]["rank1"]["value"] == 1.0
     assert "beside_whiten" not in {*found, *found["sources"]["demo"]}

@@ -88,12 +88,17 @@ def test_a_head_in_a_file_without_a_header_is_withheld(plain: Path, asked: str |
 def test_where_no_picture_was_read_no_face_is_said_to_be_looked_for(
     pictures: Path, secret: Path, tmp_path: Path
 ) -> None:
-    for metadata_only, words in ((True, "headers alone were read"), (False, "outside CT and MR")):
+    for metadata_only, words, searched in (
+        (True, "headers alone were read", "text or for a face"),
+        (False, "outside CT and MR", "text"),
+    ):
         output = tmp_path / f"output-{metadata_only}"
         done = scrub(
             pictures, output, key_file=secret, workers=1, metadata_only=metadata_only, text="off"
         )
         assert words in " ".join(done.summary["not_tested"])
+        told = f"not searched for {searched}:"
+        assert any(told in warning for warning in done.summary["warnings"])
 
 
 def test_a_head_that_one_slice_names_is_a_head_in_the_whole_stack(tmp_path: Path) -> None:

@@ -223,14 +223,20 @@ def test_a_link_that_leads_out_is_not_followed_and_one_inside_gets_no_row(
         ("output", {"modality": "mri"}, "--modality"),
         ("output", {"strength": 2.0}, "--strength"),
         ("output", {"gallery_size": 1}, "--gallery-size"),
+        ("output", {"device": "cuda"}, "no usable GPU"),
         ("filled", {}, "not empty"),
         ("filled", {"resume": True}, "knows of no run"),
         ("output", {"input": "empty"}, "INPUT holds no file"),
     ],
 )
 def test_a_wrong_option_or_place_is_refused_before_anything_is_written(
-    output: str, options: dict[str, object], words: str, tmp_path: Path
+    output: str,
+    options: dict[str, object],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for folder in ("input", "filled", "empty/empty"):
         (tmp_path / folder).mkdir(parents=True)
     for folder in ("input", "filled"):
@@ -354,6 +360,8 @@ def test_resume_refuses_another_key_and_a_changed_input(
     scrub(source, tmp_path / "output", key_file=key)
     with pytest.raises(CannotStart, match="key"):
         scrub(source, tmp_path / "output", resume=True)
+    with pytest.raises(CannotStart, match=r"other options were given \(--max-risk, --text\)"):
+        scrub(source, tmp_path / "output", key_file=key, max_risk=0.5, text="off", resume=True)
     (source / "note.txt").write_text("xy")
     with pytest.raises(CannotStart, match="INPUT has changed"):
         scrub(source, tmp_path / "output", key_file=key, resume=True)
