@@ -231,9 +231,7 @@ class _Cleaner:
             work.append((item, copy, path))
         return DataElement(element.tag, "SQ", Sequence(items))
 
-    def _uid(
-        self, element: DataElement, rule: Rule, path: tuple[str, ...]
-    ) -> DataElement | None:
+    def _uid(self, element: DataElement, rule: Rule, path: tuple[str, ...]) -> DataElement | None:
         # Pixels may be edited, and then the name of the instance is another: so wherever it stands.
         instance = "SOPInstanceUID" in rule.keyword
         renew = self.pseudonyms.instance_uid if instance else self.pseudonyms.uid
