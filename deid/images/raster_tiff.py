@@ -110,6 +110,8 @@ def _check_stored(page: TiffPage, data: bytes) -> None:
     tiled = page.is_tiled
     wide = page.tilewidth if tiled else page.imagewidth
     high = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
+    if min(wide, high) < 1:
+        raise Withheld("undecodable", "the TIFF file has strips or tiles without pixels")
     planes = page.samplesperpixel if int(page.planarconfig) == 2 else 1
     inner = page.samplesperpixel // planes
     segment = wide * high * inner * page.bitspersample // 8
