@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deid.text.blank import blank
 from deid.text.box import Box, union
 from deid.text.finder import Finder
+from deid.text.scenes import scenes
 from deid.text.strokes import odd_slices
 
 #: Slices that are searched by themselves at once; what can be read on them is blanked on the next.
@@ -90,19 +91,31 @@ Each = Callable[[list[Part]], Generator[Any, Any, list[PartText]]]
 
 
 def search_slices(pictures: NDArray[Any], each: Each) -> Generator[Any, Any, StackText]:
-    """Search the slices of a series, or the frames of an object, as one.
+    """Search the slices of a series, or the frames of an object: those of one scene as one.
+
+    Parameters
+    ----------
+    pictures
+        ``(frames, rows, columns)`` or ``(frames, rows, columns, 3)``, one scale for all frames.
+    """
+    whole = StackText([], False)
+    for scene in scenes(pictures):
+        one = yield from _search_scene(scene, each)
+        whole = StackText(whole.boxes + one.boxes, whole.remains or one.remains)
+    return whole
+
+
+def _search_scene(pictures: NDArray[Any], each: Each) -> Generator[Any, Any, StackText]:
+    """Search pictures of which each resembles the one before.
 
     They share their burned-in text, so the detector sees the first, the middle and the last picture
     and the per-pixel maximum, minimum and spread; each slice gets all boxes. A slice with strokes
     that these do not explain is searched by itself, first where the strokes are and, if there is
     text, whole; its boxes stay with that slice unless something can be read in them.
-
-    Parameters
-    ----------
-    pictures
-        ``(frames, rows, columns)`` or ``(frames, rows, columns, 3)``, one scale for all frames; at
-        least two.
     """
+    if len(pictures) == 1:
+        (alone,) = yield from each([Part(pictures[0])])
+        return StackText([alone.boxes], alone.remains)
     found = yield from each([Part(picture) for picture in _digest(pictures)])
     shared = union(box for one in found for box in one.boxes)
     remains = any(one.remains for one in found)

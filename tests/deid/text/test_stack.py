@@ -76,6 +76,20 @@ def test_text_on_all_slices_is_blanked_on_all(finder: Finder, series: NDArray[np
     assert all(mask(boxes, SIZE, SIZE)[letters].all() for boxes in found.boxes)
 
 
+def test_text_on_frames_that_are_pages_of_their_own_is_found(finder: Finder) -> None:
+    """All differ from their neighbours alike, so that none stands out; together they hide it."""
+    size = SIZE + SIZE // 4
+    noise = np.random.default_rng(7).integers(0, 256, (12, 8, 8)).astype(np.uint8)
+    pages = np.stack([np.asarray(Image.fromarray(page).resize((size, size))) for page in noise])
+    letters = [strokes((10, 10 * i), "DOE JANE", 18, size) for i in range(len(pages))]
+    for page, here in zip(pages, letters, strict=True):
+        level = page[here].mean()
+        page[here] = level + 90 if level < 128 else level - 90
+    found = search_stack(pages, finder)
+    for boxes, here in zip(found.boxes, letters, strict=True):
+        assert mask(boxes, size, size)[here].mean() > 0.9
+
+
 @pytest.mark.parametrize("seed", [3, 108])
 def test_a_clean_series_keeps_its_pixels(finder: Finder, seed: int) -> None:
     """The least over all slices of a chest looks like one large letter."""
