@@ -22,15 +22,30 @@ def scenes(pictures: NDArray[Any]) -> list[NDArray[Any]]:
     pictures
         ``(frames, rows, columns)`` or ``(frames, rows, columns, 3)``.
     """
-    cuts = []
+    return np.split(pictures, _changes(pictures, drift=False))
+
+
+def views(pictures: NDArray[Any]) -> list[int]:
+    """Frames to which a film has moved on from the first, and from each of these."""
+    return _changes(pictures, drift=True)
+
+
+def _changes(pictures: NDArray[Any], *, drift: bool) -> list[int]:
+    """Frames that differ from the one before; with `drift`, from the last that was found."""
+    found: list[int] = []
     before = None
     for i, picture in enumerate(pictures):
         small = picture[::_STEP, ::_STEP].astype(np.float32)
         small -= small.mean()
-        if before is not None:
-            # Where nothing is to be seen on either, they are alike.
-            energy = (np.mean(small**2) + np.mean(before**2)) / 2
-            if np.mean(small * before) < _ALIKE * energy:
-                cuts.append(i)
-        before = small
-    return np.split(pictures, cuts)
+        differs = before is not None and _differ(before, small)
+        if differs:
+            found.append(i)
+        if differs or before is None or not drift:
+            before = small
+    return found
+
+
+def _differ(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether they correlate too little; where nothing is to be seen on either, they do not."""
+    energy = (np.mean(one**2) + np.mean(other**2)) / 2
+    return bool(np.mean(one * other) < _ALIKE * energy)

@@ -90,6 +90,18 @@ def test_text_on_frames_that_are_pages_of_their_own_is_found(finder: Finder) -> 
         assert mask(boxes, size, size)[here].mean() > 0.9
 
 
+def test_a_text_that_stays_while_a_film_moves_on_is_found(finder: Finder) -> None:
+    random = np.random.default_rng(4)
+    blobs = Image.fromarray(random.integers(0, 256, (12, 60)).astype(np.uint8))
+    strip = np.asarray(blobs.resize((5 * 160, 160)))
+    film = np.stack([strip[:, 8 * i : 8 * i + 160] for i in range(60)])
+    letters = strokes((15, 60), "DOE JANE", 24, 160)
+    film[36:56, letters] = 128
+    found = search_stack(film, finder)
+    for boxes in found.boxes[36:56]:
+        assert mask(boxes, 160, 160)[letters].mean() > 0.9
+
+
 @pytest.mark.parametrize("seed", [3, 108])
 def test_a_clean_series_keeps_its_pixels(finder: Finder, seed: int) -> None:
     """The least over all slices of a chest looks like one large letter."""
