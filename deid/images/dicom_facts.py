@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -199,7 +200,8 @@ def stack_place(dataset: Dataset, layout: Format) -> tuple[str | None, float]:
 
     Only files with an orientation in the patient can be a stack: two radiographs of one series are
     two pictures. Nor are files one whose values mean something else: what is padding in one of them
-    is text in another. The key is a digest, so that it can be written down.
+    is text in another, and in a scout a head looks otherwise. The key is a digest, so that it can
+    be written down.
     """
     orientation = numbers(dataset, "ImageOrientationPatient", 6)
     series = text(dataset, "SeriesInstanceUID")
@@ -212,6 +214,7 @@ def stack_place(dataset: Dataset, layout: Format) -> tuple[str | None, float]:
         text(dataset, "Modality"),
         layout,
         _padding(dataset, layout),
+        is_scout(dataset),
         [getattr(dataset.get_item(table), "value", None) for table in PALETTES],
         tuple(round(value, 3) for value in orientation),
         tuple(round(value, 4) for value in spacing),
@@ -222,6 +225,11 @@ def stack_place(dataset: Dataset, layout: Format) -> tuple[str | None, float]:
         return digest, number(dataset, "InstanceNumber") or 0.0
     normal = np.cross(orientation[:3], orientation[3:])
     return digest, float(np.dot(normal, position))
+
+
+def is_scout(dataset: Dataset) -> bool:
+    """Whether it is a projection, made to plan a scan (PS3.3 C.8.2.1.1.1, value 3)."""
+    return re.search(r"\bLOCALIZER\b", text(dataset, "ImageType")) is not None
 
 
 def side(dataset: Dataset) -> str:

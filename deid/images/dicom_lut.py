@@ -189,27 +189,37 @@ def _lut(sequence: Any, *, signed: bool) -> _Table | None:
 
 
 def _colour(image: Image) -> NDArray[np.uint8]:
-    """RGB of eight bits out of a palette, a YBR or an RGB image."""
-    dataset = _dataset(image)
-    photometric = image.meaning.photometric
+    """RGB of eight bits out of a palette, a YBR or an RGB image.
+
+    Of more bits those that are in use: palettes, and pictures, may have eight in words of sixteen.
+    """
     out = np.empty((*image.pixels.shape[:3], 3), np.uint8)
+    bits = 0
     try:
         with quiet():
-            for values, target in zip(image.pixels, out, strict=True):
-                bits = image.meaning.bits
-                if photometric == "PALETTE COLOR":
-                    rgb = apply_color_lut(values, dataset)[..., :3]
-                    bits = rgb.dtype.itemsize * 8
-                elif photometric.startswith("YBR"):
-                    rgb, bits = convert_color_space(_eight(values, bits), photometric, "RGB"), 8
-                else:
-                    rgb = values
+            for rgb, target in zip(_rgb(image), out, strict=True):
+                if not bits:
+                    top = 255.0 if rgb.dtype == np.uint8 else extent(_rgb(image))[1]
+                    bits = max(8, int(top).bit_length())
                 target[...] = _eight(rgb, bits)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         raise Withheld("undecodable", "the colours cannot be worked out") from None
     return out
 
 
+def _rgb(image: Image) -> Iterator[NDArray[Any]]:
+    """The colours of each frame, in as many bits as the image or its palette has."""
+    photometric = image.meaning.photometric
+    for values in image.pixels:
+        if photometric == "PALETTE COLOR":
+            yield apply_color_lut(values, _dataset(image))[..., :3]
+        elif photometric.startswith("YBR"):
+            yield convert_color_space(_eight(values, image.meaning.bits), photometric, "RGB")
+        else:
+            yield values
+
+
 def _eight(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
-    """The upper eight of `bits` bits."""
-    return (values.astype(np.uint64) << np.uint64(8) >> np.uint64(bits)).astype(np.uint8)
+    """The upper eight of `bits` bits; what needs more is white."""
+    upper = values.astype(np.uint64) << np.uint64(8) >> np.uint64(bits)
+    return np.minimum(upper, 255).astype(np.uint8)

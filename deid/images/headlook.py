@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deid.images.dicom_facts import is_scout
 from deid.images.record import Image
 
 Plane = NDArray[np.float32]
@@ -96,7 +97,8 @@ def shows_head(image: Image) -> bool:
     spacing = _spacing(image)
     if image.header.section == "mr":
         return not all(_is_trunk_mr(values, spacing) for values in _slices(image))
-    if _is_scout(image):
+    # Only a scale makes an outline tell; without one a scout is judged as any other picture.
+    if spacing is not None and image.dataset is not None and is_scout(image.dataset):
         return any(_head_in_scout(values, spacing) for values in _slices(image))
     return any(_head_in_slice(values, spacing) for values in _slices(image))
 
@@ -132,30 +134,24 @@ def _slices(image: Image) -> list[Plane]:
     return planes
 
 
-def _is_scout(image: Image) -> bool:
-    """Whether it is a projection, made to plan a scan (PS3.3 C.8.2.1.1.1, value 3)."""
-    kind = image.dataset.get("ImageType") if image.dataset is not None else None
-    return kind is not None and "LOCALIZER" in kind
-
-
-def _head_in_scout(values: Plane, spacing: tuple[float, float] | None) -> bool:
+def _head_in_scout(values: Plane, spacing: tuple[float, float]) -> bool:
     """Whether what a scout shows is no larger than a head and neck, or ends in something like one.
 
     Its numbers are no Hounsfield units, so only the outline counts: a head is a run of rows or
     columns, 120 to 240 mm wide for as long as that, that ends in view and widens to shoulders.
     """
     section = prepare(_likeness(values), spacing, _GUESSED)
-    if section is None or section.scale is None:
+    if section is None:
         return False
     if max(_box(section)) < 300:
         return True
     for body in (section.body, section.body.T):
         for outline in (body, body[::-1]):
-            widths = outline.sum(axis=1) * section.scale
+            widths = outline.sum(axis=1) * _PIXEL_MM
             start = int(np.argmax(widths > 0))
             # Hair and noise first; then the head itself.
-            head = widths[start + round(40 / section.scale) : start + round(140 / section.scale)]
-            below = widths[start + round(140 / section.scale) :][: round(260 / section.scale)]
+            head = widths[start + round(40 / _PIXEL_MM) : start + round(140 / _PIXEL_MM)]
+            below = widths[start + round(140 / _PIXEL_MM) :][: round(260 / _PIXEL_MM)]
             whole = start > 2 and head.size and head.min() > 120 and head.max() < 240
             if whole and below.size and below.max() > 1.6 * head.mean():
                 return True

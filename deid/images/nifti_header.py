@@ -245,10 +245,16 @@ def parse(head: bytes) -> NiftiHeader:
     return NiftiHeader(fields, _shape(fields["dim"]), sample, samples, int(place) or least)
 
 
+def _measured(fields: NDArray[Any]) -> slice:
+    """Which of `pixdim` are sizes of a voxel; a quaternion scales a picture's third axis too."""
+    axes = 3 if fields["qform_code"] > 0 else min(int(fields["dim"][0]), 3)
+    return slice(1, axes + 1)
+
+
 def _check_measures(fields: NDArray[Any]) -> None:
     read = [name for code, names in _READ_BY.items() if fields[code] > 0 for name in names]
     measures = [
-        (fields["pixdim"][1 : min(int(fields["dim"][0]), 3) + 1], _SIZES),
+        (fields["pixdim"][_measured(fields)], _SIZES),
         (np.array([fields["scl_slope"], fields["scl_inter"]]), _SCALES),
         *((fields[name], _PLACES) for name in read),
     ]
@@ -309,7 +315,7 @@ def rebuild(header: NiftiHeader, *, edited: bool) -> bytes:
     new["dim"] = 1
     new["dim"][: axes + 1] = old["dim"][: axes + 1]
     new["dim"][0] = axes
-    new["pixdim"][1 : min(axes, 3) + 1] = old["pixdim"][1 : min(axes, 3) + 1]
+    new["pixdim"][_measured(old)] = old["pixdim"][_measured(old)]
     new["pixdim"][0] = -1.0 if old["pixdim"][0] < 0 else 1.0
     new["xyzt_units"] = int(old["xyzt_units"]) & _UNITS
     new["dim_info"] = int(old["dim_info"]) & _UNITS

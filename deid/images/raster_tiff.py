@@ -7,6 +7,8 @@ import logging
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,7 @@ logging.getLogger("tifffile").propagate = False
 
 _NONE, _DEFLATE, _OLD_DEFLATE, _PACKBITS, _LZW = 1, 8, 32946, 32773, 5
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
-#: What a damaged file makes tifffile raise.
+#: What a damaged file makes tifffile raise, and those who count with its values.
 _ERRORS: tuple[type[Exception], ...] = (
     ArithmeticError,
     AssertionError,
@@ -47,6 +49,15 @@ _ERRORS: tuple[type[Exception], ...] = (
 _ORIENTATION = 274
 
 
+@contextmanager
+def _damaged() -> Iterator[None]:
+    """Within it, whatever a damaged file raises says that it is one."""
+    try:
+        yield
+    except _ERRORS as error:
+        raise Withheld("undecodable", "the TIFF file is damaged") from error
+
+
 def _page(data: bytes) -> TiffPage:
     """The only page.
 
@@ -55,13 +66,10 @@ def _page(data: bytes) -> TiffPage:
     Withheld
         ``undecodable``: damaged, several pages, or a kind of picture that is not supported.
     """
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            pages = len(file.pages)
-            page = file.pages.first
-            supported = _is_supported(page)
-    except _ERRORS as error:
-        raise Withheld("undecodable", "the TIFF file is damaged") from error
+    with _damaged(), tifffile.TiffFile(io.BytesIO(data)) as file:
+        pages = len(file.pages)
+        page = file.pages.first
+        supported = _is_supported(page)
     if pages != 1:
         raise Withheld("undecodable", "only TIFF files with one page are supported")
     if not supported:
@@ -82,7 +90,9 @@ def _is_supported(page: TiffPage) -> bool:
 def size(data: bytes) -> Size:
     """What the tags say."""
     page = _page(data)
-    return Size(page.imagelength, page.imagewidth, page.samplesperpixel, page.bitspersample // 8)
+    with _damaged():
+        rows, columns = int(page.imagelength), int(page.imagewidth)
+    return Size(rows, columns, page.samplesperpixel, page.bitspersample // 8)
 
 
 def decode(data: bytes) -> Picture:
@@ -94,6 +104,11 @@ def decode(data: bytes) -> Picture:
         ``undecodable``.
     """
     page = _page(data)
+    with _damaged():
+        return _decoded(page, data)
+
+
+def _decoded(page: TiffPage, data: bytes) -> Picture:
     _check_stored(page, data)
     values = _lzw(page, data) if int(page.compression) == _LZW else _values(data)
     if int(page.planarconfig) == 2 and page.samplesperpixel == 3:
@@ -130,21 +145,15 @@ def _check_stored(page: TiffPage, data: bytes) -> None:
 
 def _check_inflated(packed: bytes, limit: int) -> None:
     engine = zlib.decompressobj()
-    try:
-        inflated = len(engine.decompress(packed, limit + 1))
-    except zlib.error as error:
-        raise Withheld("undecodable", "the TIFF data are damaged") from error
+    inflated = len(engine.decompress(packed, limit + 1))
     if inflated > limit:
         raise Withheld("undecodable", "a TIFF strip inflates beyond its size")
 
 
 def _values(data: bytes) -> NDArray[Any]:
-    try:
-        # The page, not the "series" that a description may make of it.
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return file.pages.first.asarray(maxworkers=1)
-    except _ERRORS as error:
-        raise Withheld("undecodable", "the TIFF data are damaged") from error
+    # The page, not the "series" that a description may make of it.
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        return file.pages.first.asarray(maxworkers=1)
 
 
 def _lzw(page: TiffPage, data: bytes) -> NDArray[Any]:
@@ -161,13 +170,8 @@ def _lzw(page: TiffPage, data: bytes) -> NDArray[Any]:
     ):
         start = index * high % (-(-page.imagelength // high) * high)
         shape = (min(high, page.imagelength - start), page.imagewidth, inner)
-        try:
-            raw = raster_lzw.decode(
-                data[place : place + length], math.prod(shape) * sample.itemsize
-            )
-            values = np.frombuffer(raw, sample).reshape(shape)
-        except ValueError as error:
-            raise Withheld("undecodable", "the TIFF data are damaged") from error
+        raw = raster_lzw.decode(data[place : place + length], math.prod(shape) * sample.itemsize)
+        values = np.frombuffer(raw, sample).reshape(shape)
         values = values.astype(sample.newbyteorder("="))
         if int(page.predictor) == 2:
             values = np.cumsum(values, axis=1, dtype=values.dtype)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deid.text.blank import blank
 from deid.text.box import Box, union
 from deid.text.finder import Finder
+from deid.text.scenes import scenes, views
 from deid.text.strokes import odd_slices
 
 #: Slices that are searched by themselves at once; what can be read on them is blanked on the next.
@@ -90,19 +91,32 @@ Each = Callable[[list[Part]], Generator[Any, Any, list[PartText]]]
 
 
 def search_slices(pictures: NDArray[Any], each: Each) -> Generator[Any, Any, StackText]:
-    """Search the slices of a series, or the frames of an object, as one.
-
-    They share their burned-in text, so the detector sees the first, the middle and the last picture
-    and the per-pixel maximum, minimum and spread; each slice gets all boxes. A slice with strokes
-    that these do not explain is searched by itself, first where the strokes are and, if there is
-    text, whole; its boxes stay with that slice unless something can be read in them.
+    """Search the slices of a series, or the frames of an object: those of one scene as one.
 
     Parameters
     ----------
     pictures
-        ``(frames, rows, columns)`` or ``(frames, rows, columns, 3)``, one scale for all frames; at
-        least two.
+        ``(frames, rows, columns)`` or ``(frames, rows, columns, 3)``, one scale for all frames.
     """
+    whole = StackText([], False)
+    for scene in scenes(pictures):
+        one = yield from _search_scene(scene, each)
+        whole = StackText(whole.boxes + one.boxes, whole.remains or one.remains)
+    return whole
+
+
+def _search_scene(pictures: NDArray[Any], each: Each) -> Generator[Any, Any, StackText]:
+    """Search pictures of which each resembles the one before.
+
+    They share their burned-in text, so the detector sees the first, the middle and the last
+    picture, those to which a film has moved on, and the per-pixel maximum, minimum and spread; each
+    slice gets all boxes. A slice with strokes that these do not explain is searched by itself,
+    first where the strokes are and, if there is text, whole; its boxes stay with that slice unless
+    something can be read in them.
+    """
+    if len(pictures) == 1:
+        (alone,) = yield from each([Part(pictures[0])])
+        return StackText([alone.boxes], alone.remains)
     found = yield from each([Part(picture) for picture in _digest(pictures)])
     shared = union(box for one in found for box in one.boxes)
     remains = any(one.remains for one in found)
@@ -158,5 +172,6 @@ def _search(picture: NDArray[Any], finder: Finder) -> tuple[list[Box], bool]:
 def _digest(pictures: NDArray[Any]) -> list[NDArray[Any]]:
     high, low = pictures.max(axis=0), pictures.min(axis=0)
     spread = high.astype(np.float32) - low.astype(np.float32)
-    ends = sorted({0, len(pictures) // 2, len(pictures) - 1})
-    return [*(pictures[i] for i in ends), high, low, spread]
+    # What moves over a text hides it from those who look at all frames at once.
+    chosen = sorted({0, len(pictures) // 2, len(pictures) - 1, *views(pictures)})
+    return [*(pictures[i] for i in chosen), high, low, spread]

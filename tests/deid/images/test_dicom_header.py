@@ -149,6 +149,7 @@ def test_slices_of_one_series_and_geometry_share_a_stack_in_the_order_of_their_p
         {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]},
         {"PhotometricInterpretation": "MONOCHROME1"},
         {"BitsStored": 12, "HighBit": 11},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
     ],
 )
 def test_another_geometry_is_another_stack(make_dicom, save, tags) -> None:

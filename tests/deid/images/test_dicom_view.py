@@ -137,6 +137,19 @@ def test_a_palette_is_looked_up_for_the_eye_and_left_for_the_file(make_dicom, sa
     assert not dicom.supports_edit(image)
 
 
+def test_eight_bits_of_colour_in_sixteen_are_seen(make_dicom, save) -> None:
+    indices = np.array([[[0, 1], [2, 3]]], np.uint8)
+    tags: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name in ("Red", "Green", "Blue"):
+        tags[f"{name}PaletteColorLookupTableDescriptor"] = [4, 0, 8]
+        tags[f"{name}PaletteColorLookupTableData"] = np.array([0, 9, 99, 200], "<u2").tobytes()
+    _, by_palette, _ = seen(make_dicom, save, indices, **tags)
+    np.testing.assert_array_equal(by_palette[0, ..., 0], [[0, 9], [99, 200]])
+    rgb = np.random.default_rng(0).integers(0, 256, (1, 6, 5, 3), np.uint16)
+    _, plain, _ = seen(make_dicom, save, rgb, Modality="OP")
+    np.testing.assert_array_equal(plain, rgb)
+
+
 def test_a_constant_picture_is_no_division_by_zero(make_dicom, save) -> None:
     view, plain, _ = seen(make_dicom, save, np.full((1, 4, 4), 7, np.uint16))
     assert not view.any()

@@ -205,6 +205,13 @@ def test_a_scout_is_judged_by_its_outline() -> None:
     assert shows_head(image(scout(head=True)[:260, 120:380], dataset=dataset))
 
 
+def test_what_is_called_a_scout_is_looked_at_without_a_scale_too() -> None:
+    dataset = Dataset()
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    assert shows_head(image(brain(), None, dataset=dataset))
+    assert not shows_head(image(scout(head=False), None, dataset=dataset))
+
+
 def test_a_slice_takes_less_than_50_ms() -> None:
     stack = image(np.stack([chest(512)] * 24), (0.7, 0.7, 2.5))
     shows_head(stack)

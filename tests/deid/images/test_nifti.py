@@ -269,6 +269,15 @@ def test_a_picture_and_a_series_of_one_volume_are_read(tmp_path: Path) -> None:
     assert nifti.agrees(one, nifti.encode(one, edited=False), edited=False)
 
 
+def test_a_picture_keeps_the_thickness_that_its_quaternion_scales(tmp_path: Path) -> None:
+    shape = (4, 5)
+    fields = header(2, shape=shape)
+    fields["sform_code"] = 0
+    image = load(tmp_path / "x", packed(fields, voxels(2, shape)))
+    written = load(tmp_path / "y", nifti.encode(image, edited=False))
+    np.testing.assert_array_equal(written.geometry.affine, image.geometry.affine)
+
+
 def test_models_see_ct_in_a_fixed_window_and_text_search_the_full_range(tmp_path: Path) -> None:
     pixels = np.array([0, 12, 312, 612, 5000, 5000, 0, 0], "<i2").reshape(2, 2, 2)
     image = load(tmp_path / "x", packed(header(shape=(2, 2, 2)), pixels))

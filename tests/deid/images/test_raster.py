@@ -46,6 +46,19 @@ def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
     return out.getvalue()
 
 
+def zeroed(data: bytes, tag: int) -> bytes:
+    """A little-endian TIFF in which the only value of a tag is zero."""
+    entry = re.escape(struct.pack("<H", tag)) + rb"..\x01\x00{3}"
+    found = re.search(entry, data, re.DOTALL)
+    assert found is not None
+    return data[: found.end()] + bytes(4) + data[found.end() + 4 :]
+
+
+def doubled(data: bytes, tag: int) -> bytes:
+    """A little-endian TIFF in which a tag says that it has two values."""
+    return re.sub(re.escape(struct.pack("<H", tag)) + rb"..\x01", lambda m: m[0][:4] + b"\2", data)
+
+
 def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
@@ -371,6 +384,9 @@ def test_an_srgb_profile_with_a_text_in_it_is_replaced(tmp_path: Path) -> None:
         (lambda: b"II*\0\x08\0\0\0", "undecodable"),
         (lambda: png(GREY, kind=0).replace(b"\0\0\0\x3c\0\0\0\x32", bytes(8)), "malformed"),
         (lambda: png(GREY, kind=7), "malformed"),
+        (lambda: zeroed(tiff(GREY), 278), "undecodable"),
+        (lambda: zeroed(tiff(GREY, tile=(16, 16)), 323), "undecodable"),
+        (lambda: doubled(tiff(GREY, resolution=(9, 9), resolutionunit=2), 296), "undecodable"),
     ],
 )
 def test_what_can_not_be_read_whole_is_withheld(

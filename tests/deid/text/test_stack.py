@@ -76,6 +76,32 @@ def test_text_on_all_slices_is_blanked_on_all(finder: Finder, series: NDArray[np
     assert all(mask(boxes, SIZE, SIZE)[letters].all() for boxes in found.boxes)
 
 
+def test_text_on_frames_that_are_pages_of_their_own_is_found(finder: Finder) -> None:
+    """All differ from their neighbours alike, so that none stands out; together they hide it."""
+    size = SIZE + SIZE // 4
+    noise = np.random.default_rng(7).integers(0, 256, (12, 8, 8)).astype(np.uint8)
+    pages = np.stack([np.asarray(Image.fromarray(page).resize((size, size))) for page in noise])
+    letters = [strokes((10, 10 * i), "DOE JANE", 18, size) for i in range(len(pages))]
+    for page, here in zip(pages, letters, strict=True):
+        level = page[here].mean()
+        page[here] = level + 90 if level < 128 else level - 90
+    found = search_stack(pages, finder)
+    for boxes, here in zip(found.boxes, letters, strict=True):
+        assert mask(boxes, size, size)[here].mean() > 0.9
+
+
+def test_a_text_that_stays_while_a_film_moves_on_is_found(finder: Finder) -> None:
+    random = np.random.default_rng(4)
+    blobs = Image.fromarray(random.integers(0, 256, (12, 60)).astype(np.uint8))
+    strip = np.asarray(blobs.resize((5 * 160, 160)))
+    film = np.stack([strip[:, 8 * i : 8 * i + 160] for i in range(60)])
+    letters = strokes((15, 60), "DOE JANE", 24, 160)
+    film[36:56, letters] = 128
+    found = search_stack(film, finder)
+    for boxes in found.boxes[36:56]:
+        assert mask(boxes, 160, 160)[letters].mean() > 0.9
+
+
 @pytest.mark.parametrize("seed", [3, 108])
 def test_a_clean_series_keeps_its_pixels(finder: Finder, seed: int) -> None:
     """The least over all slices of a chest looks like one large letter."""
