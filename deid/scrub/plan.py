@@ -60,6 +60,9 @@ def manifest_patients(root: Path) -> dict[str, str]:
             return {row["file"]: row["patient"] for row in rows if row["file"] and row["patient"]}
     except (UnicodeDecodeError, csv.Error) as error:
         raise CannotStart("manifest.csv in INPUT is not a readable CSV file in UTF-8") from error
+    except OSError as error:
+        words = f"manifest.csv in INPUT can not be read ({error.strerror}); it says whose a file is"
+        raise CannotStart(words) from error
 
 
 def whose(found: Found, header: Header, patients: dict[str, str]) -> tuple[str, str, bool]:
