@@ -127,7 +127,9 @@ def _bytes(back: Back, edited: Tensor) -> Tensor:
     """Rows turned back, few at a time: as numbers that are no bytes they are large."""
     import torch
 
-    return torch.cat([back(some.float()).round().clamp(0, 255).byte() for some in edited.split(HELD)])
+    return torch.cat(
+        [back(some.float()).round().clamp(0, 255).byte() for some in edited.split(HELD)]
+    )
 
 
 def rows_of(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:

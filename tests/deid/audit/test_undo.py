@@ -72,7 +72,9 @@ def test_no_row_is_turned_back_by_what_its_own_half_taught() -> None:
     )
     half = torch.arange(60) % 2 == 0
     by_heart = (learnt(edited, original)(edited) - original).std()
-    apart = [other(edited[own]) - original[own] for own, other in out_of_fold(edited, original, half)]
+    apart = [
+        other(edited[own]) - original[own] for own, other in out_of_fold(edited, original, half)
+    ]
     assert sum(map(len, apart)) == 60
     assert by_heart < 35
     assert torch.cat(apart).std() > 40
