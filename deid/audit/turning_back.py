@@ -21,7 +21,7 @@ NEAREST = 16
 #: little a blur left wants a small one, as does the grain of a scan; noise wants a large one.
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 #: Most pictures that are learnt from, and pixels that are learnt at a time.
-MOST, AT_ONCE = 1200, 128
+MOST, AT_ONCE = 800, 128
 #: Pixels that vary less, in grey values of 0..255, are the same for everybody.
 STILL = 0.25
 
