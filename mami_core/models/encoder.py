@@ -114,6 +114,8 @@ class Identity:
         Means of all depths before the last layer, ``(B, P)``: what its maps are fitted on.
     squares
         Means of the squares of the same, ``(B, P)``.
+    entering
+        What enters the last block, ``(B, N, width)``; the class token first, where there is one.
     """
 
     identity: Tensor
@@ -122,6 +124,7 @@ class Identity:
     weights: Tensor
     pooled: Tensor
     squares: Tensor
+    entering: Tensor
 
 
 def widths(trunk: Any) -> list[int]:
@@ -255,8 +258,9 @@ class MaMI(nn.Module):
         x = x + self.position
         if self.config.clip:
             x = self.first_norm(x)
+        entering = x
         for block, update in zip(self.blocks, updates, strict=True):
-            x = block(x, update)
+            entering, x = x, block(x, update)
         grid = self.norm(x[:, int(self.config.clip) :])
         if maps:
             grid = torch.cat([_on_one_grid(maps), grid], dim=2)
@@ -264,7 +268,7 @@ class MaMI(nn.Module):
         # The mean over patches commutes with the last layer.
         tokens = self.last(grid, squares, pooled)
         identity = self.compared(tokens.mean(dim=1))
-        return Identity(identity, tokens, modality, weights, pooled, squares.mean(dim=1))
+        return Identity(identity, tokens, modality, weights, pooled, squares.mean(dim=1), entering)
 
     def last(self, rows: Tensor, squares: Tensor, pooled: Tensor) -> Tensor:
         """The last layer, of all patches ``(B, N, P)`` or of the means over them ``(B, P)``."""

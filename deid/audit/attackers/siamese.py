@@ -36,8 +36,9 @@ def fitted(training: Training) -> Matcher:
     It keeps what it has learnt even where the closed form finds more; that it is under-trained is
     said then.
     """
-    from deid.audit.gradient import Recipe, learnt
+    from deid.audit.gradient import learnt
     from deid.audit.heads import Siamese
+    from deid.audit.learner import Recipe
 
     recipe = Recipe(Siamese, rate=1e-2, decay=0.0, stops=4, every=25, falls_back=False)
     return learnt(training, recipe)

@@ -68,8 +68,9 @@ def fitted(training: Training) -> Matcher:
     A matrix for each kind of role, zero at first, is added to the closed form's: InfoNCE over the
     attacker's own patients, both ways, in the very roles of the test. AdamW draws it back to zero.
     """
-    from deid.audit.gradient import Recipe, learnt
+    from deid.audit.gradient import learnt
     from deid.audit.heads import Residual
+    from deid.audit.learner import Recipe
 
     # Of nih's own patients most was found after 10 to 30 such steps, and less with larger ones.
     return learnt(training, Recipe(Residual, rate=3e-4, decay=1.0, stops=8, every=8))

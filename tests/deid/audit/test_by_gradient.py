@@ -16,8 +16,9 @@ from deid.audit.attackers import named, trained
 from deid.audit.attackers.pixels import centred_grey
 from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry
 from deid.audit.console import show
-from deid.audit.gradient import Recipe, learnt
+from deid.audit.gradient import learnt
 from deid.audit.heads import Residual
+from deid.audit.learner import Recipe
 from deid.audit.words import last_line
 from mami_core.data import open_dataset
 
@@ -76,7 +77,7 @@ def test_where_nobody_is_named_one_learns_by_gradient_and_the_others_are_said_no
     said = demo["gradient"]
     assert said["attacker"] == "trained:sharp"
     assert said["found"]["sharp"] > said["found"]["blurry"]
-    assert said["others"] == ["siamese", "trained", "trained:blurry"]
+    assert said["others"] == ["siamese", "stage", "trained", "trained:blurry"]
     assert learners(record) == {
         ("outer", basis, "trained:sharp") for basis in ("fixed", "adaptive")
     }
@@ -86,7 +87,7 @@ def test_where_nobody_is_named_one_learns_by_gradient_and_the_others_are_said_no
     assert set(those) == {"header", "outline", "blurry", "sharp", "trained:sharp"} - set(
         demo["absent"]
     )
-    assert "by gradient siamese, trained, trained:blurry (" in last_line(record)
+    assert "by gradient siamese, stage, trained, trained:blurry (" in last_line(record)
     assert "its own patients: trained:sharp in demo)" in last_line(record)
     show(record)
     *lines, _ = capsys.readouterr().out.splitlines()
