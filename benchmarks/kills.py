@@ -38,6 +38,12 @@ def run(source: Path, output: Path, key: Path, *more: str) -> subprocess.Popen[b
     return subprocess.Popen([*command, "--key-file", str(key)], **quiet)
 
 
+def wait_for(process: subprocess.Popen[bytes], output: Path, files: int) -> None:
+    """Until so many files have their final names, or the run ends."""
+    while process.poll() is None and len(digests(output)) < files:
+        time.sleep(0.02)
+
+
 def main() -> int:
     """Print how many of the killed runs ended with other files than the whole one."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -55,7 +61,11 @@ def main() -> int:
         for seed in range(times):
             output = scratch / f"killed-{seed}"
             process = run(scratch / "input", output, scratch / "key")
-            time.sleep(random.Random(seed).uniform(0.0, length))
+            # By the clock alone most would die before the first file where the machine got busy.
+            moment = random.Random(seed)
+            files = moment.randint(0, len(expected))
+            wait_for(process, output, files)
+            time.sleep(moment.uniform(0.0, 0.3 if files else length))
             process.send_signal(signal.SIGKILL)
             process.wait()
             early = digests(output) if output.exists() else {}

@@ -64,15 +64,20 @@ def learnt(edited: Tensor, original: Tensor, sides: Sequence[int] = ()) -> Back:
     before, after = original[drawn].float(), edited[drawn].float()
     if sides:
         groups = _parts(sides)
-        found = _nearest(_halved(after, sides), _halved(before, sides))
-        candidates = groups[found].flatten(1)
+        candidates = groups[_nearest(_halved(after, sides), _halved(before, sides))].flatten(1)
     else:
         groups = torch.arange(before.shape[1])[:, None]
         candidates = _nearest(after, before)
+    # Grey pictures have no colours to be turned back.
+    varies = (before.std(dim=0) > STILL)[groups].any(dim=1)
+    groups, candidates = groups[varies], candidates[varies]
     target, middle = before.mean(dim=0), after.mean(dim=0)
-    # A pixel's row lies together: that makes gathering them fast.
-    moved = (after - middle).T.contiguous()
-    apart = (before - target).T.contiguous()
+    # A pixel's row lies together: that makes gathering them fast. What is done with is let go, for
+    # it is large.
+    moved = after.sub_(middle).T.contiguous()
+    del after
+    apart = before.sub_(target).T.contiguous()
+    del before
     places = torch.zeros((len(apart), NEAREST), dtype=torch.long)
     weights = torch.zeros((len(apart), NEAREST))
     for low in range(0, len(groups), AT_ONCE):
