@@ -32,7 +32,7 @@ def test_an_attacker_that_has_learnt_all_there_is_rises_no_more(people: People) 
 
 
 def test_while_it_rises_every_figure_is_at_least_so_much(people: People) -> None:
-    folder = people(val=32, train=60, noise=60.0)
+    folder = people(val=32, train=60, noise=70.0)
     curve = run(folder, remover="shuffle", attackers=("outline",))["sources"]["demo"]["curve"]
     values = [point["value"] for point in curve["points"]]
     assert values[0] < values[-1]
