@@ -49,7 +49,8 @@ def learnt(training: Training, recipe: Recipe) -> Matcher:
     A matcher whose ``told`` has ``kept`` (`CLOSED_FORM` or `GRADIENT`), what is found of left-out
     patients among `AMONG` people by ``closed_form`` and by ``gradient``, ``patients`` (how many
     these are), ``reached`` (whether the gradient's is not less by more than chance), ``restarts``
-    (as many as were made), ``steps`` of the best, and whether the budget ``cut`` it short.
+    (as many as were made), ``steps`` of the best, what the best restart ``found`` after so many
+    ``steps`` (``by_steps``), and whether the budget ``cut`` it short.
     """
     found = finished(training, recipe, partial(_learnt, training, recipe))
     if found is None:
@@ -185,7 +186,13 @@ def _best(
                 break
         restart += 1
     best = max(tries, key=lambda one: one.value)
-    return best, {"restarts": restart, "steps": best.stop * recipe.every, "cut": cut}
+    by_steps = [
+        {"steps": one.stop * recipe.every, "found": one.value}
+        for one in tries
+        if one.restart == best.restart
+    ]
+    said = {"restarts": restart, "steps": best.stop * recipe.every, "cut": cut}
+    return best, said | {"by_steps": by_steps}
 
 
 class _Fitting:

@@ -48,7 +48,7 @@ from mami_core.evaluation.yardsticks import AbsentError
 #: 3: ``by_images`` of each attacker and ``reliable`` of its AUC, ``modality`` of a source.
 #: 4: ``releases`` of the options, whose ``linkages`` are named where they are the usual ones too.
 #: 5: ``bootstrap`` of the options, ``gradient`` of a source.
-SCHEMA = 5
+SCHEMA = 6
 
 #: What is being done, how much of it is done, and how much there is.
 Told = Callable[[str, int, int], None]

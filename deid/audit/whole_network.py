@@ -184,10 +184,12 @@ def _best(
     """The state that finds most of those who are left out; every restart has its own draws."""
     recipe, restarts = start.recipe, training.effort.restarts
     best: _State | None = None
+    by_steps: list[dict[str, float]] = []
     restart, cut = 0, False
     while restart < restarts and not cut:
         fitting = _Fitting(training, start, restart)
         highest, idle, stop = -1.0, 0, 0
+        walk: list[dict[str, float]] = []
         while stop < recipe.stops and idle < recipe.patience and not cut:
             in_time = fitting.go_on(recipe.every, ends)
             seen = (
@@ -195,15 +197,18 @@ def _best(
             )
             found = _found(left_out, *seen)
             value = float(np.mean(list(found.values())))
+            walk.append({"steps": fitting.steps, "found": value})
             stop, idle = stop + 1, 0 if value > highest else idle + 1
             highest = max(value, highest)
             if best is None or value > best.value:
                 best = _State(found, fitting.steps, fitting.network.held())
+                by_steps = walk
             over = stop == recipe.stops or idle == recipe.patience
             cut = not in_time and not (over and restart + 1 == restarts)
         restart += 1
     assert best is not None
-    return best, {"restarts": restart, "steps": best.steps, "cut": cut}
+    said = {"restarts": restart, "steps": best.steps, "cut": cut}
+    return best, said | {"by_steps": by_steps}
 
 
 class _Network(nn.Module):

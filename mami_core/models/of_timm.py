@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import timm
@@ -11,12 +12,16 @@ from torch import Tensor
 from mami_core.weights import HubError, WeightsError
 
 HUB = "hf-hub:"
+#: Sides of pictures that a network may be asked to look at.
+SIDES = range(32, 2049)
 
 
-def of_timm(name: str, file: str = "") -> Any:
+def of_timm(spec: str, file: str = "") -> Any:
     """The network without its classifier, all of whose weights are those of the hub or the file.
 
-    timm takes a file of another network without a word and leaves what that lacks as it was drawn.
+    ``NAME@SIDE`` looks at pictures of that side in place of those that it was made for; where it
+    takes one size alone, the places of its patches are interpolated (its ``pretrained_cfg`` says
+    the side, as of every network). timm takes a file of another network without a word and leaves what that lacks as it was drawn.
     So it is built twice: what differs was drawn.
 
     Raises
@@ -24,11 +29,18 @@ def of_timm(name: str, file: str = "") -> Any:
     HubError
         Where no file is given and the hub has no weights, or can not be reached.
     WeightsError
-        Where timm has no such network, or the file does not hold all of it.
+        Where timm has no such network, or not of that size, or the file does not hold all of it.
     """
+    name, side = _named(spec)
     if not (name.startswith(HUB) or timm.is_model(name)):
         raise WeightsError(f"timm has no model '{name}'; name one that timm lists")
-    options: dict[str, Any] = {"pretrained_cfg_overlay": {"file": file}} if file else {}
+    overlay: dict[str, Any] = {"file": file} if file else {}
+    options: dict[str, Any] = {"pretrained_cfg_overlay": overlay}
+    if side is not None:
+        overlay["input_size"] = (3, side, side)
+        told = timm.get_pretrained_cfg(name, allow_unregistered=True)
+        if told is not None and told.fixed_input_size:
+            options["img_size"] = side
     built: list[Any] = []
     for seed in (0, 1):
         with torch.random.fork_rng(devices=[]):
@@ -55,6 +67,19 @@ def of_timm(name: str, file: str = "") -> Any:
             "this very network"
         )
     return built[0]
+
+
+def _named(spec: str) -> tuple[str, int | None]:
+    """Name and side; a revision of the hub stands behind an @ as well, and is no number."""
+    found = re.fullmatch(r"(.+)@(\d{1,5})", spec)
+    if not found:
+        return spec, None
+    side = int(found[2])
+    if side not in SIDES:
+        raise WeightsError(
+            f"'{spec}': the side of pictures is {SIDES[0]} to {SIDES[-1]} pixels; give another"
+        )
+    return found[1], side
 
 
 def local(network: Any, last: Tensor) -> Tensor:

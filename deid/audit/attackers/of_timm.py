@@ -10,11 +10,13 @@ from typing import Any
 from deid.audit.attackers.registry import Attacker, Entry
 from deid.audit.digests import of_weights
 
-PREFIX, SUMMARY = "timm:", "A network of timm, the mean of its local features; adaptive, whitened"
+PREFIX = "timm:"
+FORM = f"{PREFIX}MODEL[@SIDE][=FILE]"
+SUMMARY = "A network of timm, the mean of its local features; adaptive, whitened"
 
 
 def entry(name: str) -> Entry:
-    """The attacker ``timm:MODEL`` with its weights of timm's hub, or ``timm:MODEL=FILE``."""
+    """The attacker ``timm:MODEL[@SIDE]`` with its weights of timm's hub, or ``=FILE`` behind it."""
     model, _, file = name.partition("=")
     return Entry(
         # A path stays out of every output.

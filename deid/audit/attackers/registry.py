@@ -159,8 +159,7 @@ def _of(name: str) -> Entry:
     if name not in ATTACKERS:
         raise AuditError(
             f"--attacker: no such attacker; there are: {', '.join(ATTACKERS)}, trained:NAME, "
-            f"timm:MODEL[=FILE], {whiten.FORM}, {siamese.FORM}, "
-            "critic:CHECKPOINT"
+            f"{of_timm.FORM}, {whiten.FORM}, {siamese.FORM}, critic:CHECKPOINT"
         )
     return ATTACKERS[name]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAME, HIS = "siamese", "resnet50"
 PREFIX = f"{NAME}:"
-FORM = f"{PREFIX}MODEL[=FILE]"
+FORM = f"{PREFIX}MODEL[@SIDE][=FILE]"
 SUMMARY = f"Packhaeuser's verifier on a network of timm that learns too; his is {PREFIX}{HIS}"
 GPU = "a GPU (a CPU takes hours)"
 
@@ -45,7 +45,7 @@ def fitted(training: Training) -> Matcher:
 
 
 def entry(trunk: str) -> Entry:
-    """The attacker ``siamese:MODEL[=FILE]``.
+    """The attacker ``siamese:MODEL[@SIDE][=FILE]``.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def _whole(model: str, file: str, device: str) -> Attacker:
     with from_hub():
         frozen = depths(of_timm(model, file)).to(chosen(device))
     fixed = frozen.trunk.pretrained_cfg.get("fixed_input_size", False)
-    start = Start(frozen, frozen.side if fixed else HIS_SIDE, of_weights(frozen))
+    start = Start(frozen, frozen.side if fixed or "@" in model else HIS_SIDE, of_weights(frozen))
     return Attacker(
         rows_of, start.side, fit=partial(learnt, start=start), weights=start.sha256, pictures=True
     )

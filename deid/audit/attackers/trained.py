@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deid.audit.attackers import mami, whiten
+from deid.audit.attackers import mami, of_timm, whiten
 from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry, attacker
 from deid.audit.trouble import AuditError
 
@@ -44,7 +44,7 @@ def entry(network: Entry) -> Entry:
         those = ", ".join(one.name for one in ATTACKERS.values() if one.network)
         raise AuditError(
             f"--attacker: {NAME}:NAME is a head on a network; NAME is one of {those}, "
-            f"timm:MODEL[=FILE], {whiten.FORM}"
+            f"{of_timm.FORM}, {whiten.FORM}"
         )
     if network.name == ON:
         return ATTACKERS[NAME]

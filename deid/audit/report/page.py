@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deid.audit.exposure import FEWEST
@@ -11,7 +11,7 @@ from deid.audit.figures import FEWEST_PATIENTS
 from deid.audit.linkages import COPY, LINKAGES, ORIGINAL
 from deid.audit.patients_curve import curve_in_words
 from deid.audit.power import verdict
-from deid.audit.report import plots, table
+from deid.audit.report import effort, plots, table
 from deid.audit.words import (
     OVERSTATES,
     UNRELIABLE,
@@ -171,6 +171,8 @@ def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:
             "ROC": plots.roc(drawn),
             "similarity": plots.similarity(drawn),
             "before and after": plots.before_after(drawn),
+            "people who teach": _taught(record["sources"][source], name, drawn),
+            "steps of gradient": effort.by_steps(drawn),
         }
         why = {"linkability": FEW_PEOPLE, "singling out": FEW_PEOPLE, "ROC": FEW_PAIRS}
         if name != COPY:
@@ -183,3 +185,14 @@ def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:
             [one for one in figures.values() if one],
             {figure: reason for figure, reason in why.items() if not figures[figure]},
         )
+
+
+def _taught(source: Mapping[str, Any], linkage: str, drawn: plots.Drawn) -> Figure | None:
+    """The curve over the people who teach, at the linkage at which it was made."""
+    curve = source.get("curve")
+    if not curve or curve["linkage"] != linkage:
+        return None
+    first = source["linkages"][linkage]["adaptive"]["largest"]
+    people = {point["n"] for point in curve["points"] if "n" in point}
+    floor = first["control"] if people == {first["n"]} else None
+    return effort.by_people(replace(drawn, leader=curve["attacker"]), curve, floor)

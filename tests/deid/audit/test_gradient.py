@@ -120,6 +120,8 @@ def test_equal_seeds_learn_the_same_and_restarts_are_counted(fit: Fit) -> None:
         told.append(fit(own).told)
     assert told[0] == told[1]
     assert told[0]["restarts"] == 2
+    assert max(point["found"] for point in told[0]["by_steps"]) == told[0]["gradient"]
+    assert told[0]["steps"] in [point["steps"] for point in told[0]["by_steps"]]
     assert not told[0]["cut"]
 
 

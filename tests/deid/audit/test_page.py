@@ -78,6 +78,26 @@ def test_every_linkage_has_its_curves_and_an_edit_its_before_and_after(record: R
     assert "Before and after, demo, original" not in drawn
 
 
+def test_what_an_attack_costs_is_drawn(record: Record) -> None:
+    told = copy.deepcopy(record)
+    demo = told["sources"]["demo"]
+    points = [
+        {"people": people, "n": 31, "value": 0.1, "low": 0.0, "high": 0.2} for people in (3, 6, 12)
+    ]
+    demo["curve"] |= {"attacker": "outline", "linkage": "outer", "points": points}
+    walk = [{"steps": steps, "found": 0.5} for steps in (8, 16)]
+    fit = {"patients": 9, "closed_form": 0.25, "by_steps": walk}
+    demo["linkages"]["outer"]["adaptive"]["attackers"]["outline"]["fits"] = [fit, fit]
+    text = page(told)
+    assert {"People who teach, demo, outer", "Steps of gradient, demo, outer"} <= set(titles(text))
+    assert "People who teach, demo, original" not in titles(text)
+    plot = text.split('aria-label="People who teach, demo, outer"')[1].split("</figure>")[0]
+    assert "the floor" in plot
+    assert not {"People who teach, demo, outer", "Steps of gradient, demo, outer"} & set(
+        titles(page(record))
+    )
+
+
 def test_an_attacker_that_does_not_adapt_is_drawn_beside_those_that_do(record: Record) -> None:
     outer = record["sources"]["demo"]["linkages"]["outer"]
     assert "pixels" not in outer["adaptive"]["attackers"]

@@ -109,4 +109,22 @@ def test_a_head_learns_on_them_and_they_are_listed() -> None:
     (entry,) = named([f"trained:whiten:{CNN}=a.pth+{VIT}=b.pth"])
     assert entry.name == f"trained:whiten:{CNN}+{VIT}"
     listed = CliRunner().invoke(app, ["attackers"], env={"COLUMNS": "80"})
-    assert "whiten:MODEL[=FILE]+..." in listed.output
+    assert "whiten:MODEL[@SIDE][=FILE]+..." in listed.output
+
+
+@pytest.mark.parametrize("name", [CNN, VIT])
+def test_a_network_looks_at_pictures_of_the_side_that_is_asked_for(
+    files: Callable[..., Path], name: str
+) -> None:
+    larger, own = attacker(f"{name}@192={files(name)}"), attacker(f"{name}={files(name)}")
+    assert (larger.size, own.size) == (192, 160)
+    shown = np.random.default_rng(0).integers(0, 256, (2, 3, 192, 192)).astype(np.uint8)
+    assert larger.embed(shown).shape[1] == sum(own.depths)
+    (entry,) = named([f"timm:{name}@192={files(name)}"])
+    assert (entry.name, entry.build("cpu").size) == (f"timm:{name}@192", 192)
+
+
+@pytest.mark.parametrize("side", ["0", "31", "4096", "99999"])
+def test_a_side_that_no_network_takes_is_refused(side: str) -> None:
+    with pytest.raises(WeightsError, match="32 to 2048 pixels; give another"):
+        attacker(f"{CNN}@{side}")
