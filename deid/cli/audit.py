@@ -22,8 +22,8 @@ def audit(
         list[str] | None,
         typer.Option(
             help="NAME[,NAME]: see `deid attackers`; repeatable. Each learns as it can. A plus "
-            "sign joins the networks of one: whiten:MODEL[=FILE]+MODEL. MODEL@SIDE looks at pictures "
-            "of SIDE pixels.",
+            "sign joins the networks of one: whiten:MODEL[=FILE]+MODEL. MODEL@SIDE looks at "
+            "pictures of SIDE pixels.",
             show_default="all in closed form, and a head by gradient on the best network",
         ),
     ] = None,

@@ -21,7 +21,9 @@ def of_timm(spec: str, file: str = "") -> Any:
 
     ``NAME@SIDE`` looks at pictures of that side in place of those that it was made for; where it
     takes one size alone, the places of its patches are interpolated (its ``pretrained_cfg`` says
-    the side, as of every network). timm takes a file of another network without a word and leaves what that lacks as it was drawn.
+    the side, as of every network).
+
+    timm takes a file of another network without a word and leaves what that lacks as it was drawn.
     So it is built twice: what differs was drawn.
 
     Raises

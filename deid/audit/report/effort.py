@@ -34,7 +34,7 @@ def by_people(drawn: Drawn, curve: Mapping[str, Any], floor: float | None) -> Fi
         [float(point[key]) for point in points] for key in ("people", "value", "low", "high")
     )
     ends, guess = [people[0], people[-1]], 1.0 / points[0]["n"]
-    x = Axis("people who teach the attacker", *ends, log=True)
+    x = Axis("people who teach the attacker", ends[0], ends[1], log=True)
     plot = Plot(f"People who teach, {drawn.title}", x, Axis(SHARE, 0.0, 1.0))
     own = drawn.kind(drawn.leader)
     plot.area(people, low, high, own).line(ends, [guess, guess], "chance")
