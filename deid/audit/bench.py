@@ -56,7 +56,7 @@ class Bench:
         if not self._undoing:
             memory = Memory()
             them = {
-                name: undoing(one, name, memory)
+                name: undoing(one, name, memory, always=True)
                 for name, one in self.attackers.items()
                 if one.adapts and one.reads is None and one.behind is None
             }

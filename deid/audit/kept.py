@@ -35,7 +35,7 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
     if attacker.behind is not None:
         # What it sees itself are pictures, and soon made: only what is seen of them is kept.
         name, behind = attacker.behind
-        return undoing(keeping(behind, name, folder), name, Memory())
+        return undoing(keeping(behind, name, folder), name, Memory(), always=False)
     try:
         private_folder(folder)
     except OSError as error:

@@ -8,7 +8,7 @@ from deid.audit.attackers.registry import Attacker, attacker
 
 @attacker("undo", needs=f"bundled weights {WEIGHTS}")
 def undo(device: str) -> Attacker:
-    """Learns to turn the edit back, pixel by pixel; then looks with the bundled encoder."""
+    """Learns to turn the edit back, pixel by pixel, where that helps; then looks as mami does."""
     from deid.audit.undoing import Memory, undoing
 
-    return undoing(encoder(WEIGHTS, device), "mami", Memory())
+    return undoing(encoder(WEIGHTS, device), "mami", Memory(), always=False)

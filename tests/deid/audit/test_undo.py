@@ -133,6 +133,44 @@ def test_it_finds_people_behind_a_shuffle_and_in_two_releases() -> None:
         assert auc(scores[same], scores[mates[:, None] != mates]) > 0.95, roles
 
 
+@pytest.mark.parametrize("always", [False, True])
+def test_what_has_no_way_back_is_looked_at_as_it_is(always: bool) -> None:
+    """Each picture is rolled by a draw of its own, which its greys in order say nothing of."""
+    side = 48
+    random = np.random.default_rng(3)
+
+    def embed(pictures: np.ndarray) -> np.ndarray:
+        greys = pictures[:, 0].reshape(len(pictures), -1).astype(np.float64)
+        return np.sort(greys, axis=1)[:, ::16]
+
+    def rolled(rows: np.ndarray) -> np.ndarray:
+        shown = pictures(rows, side)
+        return rows_of(np.stack([np.roll(one, random.integers(side), axis=2) for one in shown]))
+
+    def visits(seed: int) -> np.ndarray:
+        return rows_of(np.repeat(smooth(PEOPLE, seed, side), 2, axis=0))
+
+    names = [f"{person}" for person in range(PEOPLE) for _ in range(2)]
+    records = [
+        Record("", name, "set", subject=name, unit=str(number % 2), visit=str(number % 2))
+        for number, name in enumerate(names)
+    ]
+    own, tested = visits(0), visits(1)
+    training = Training([rolled(own)], [own], own, ("protected", "original"), records)
+    behind = Attacker(embed, side, depths=(144,))
+    fit = undoing(behind, "greys", Memory(), always=always).fit
+    assert fit is not None
+    matcher = fit(training)
+    asked, held = (
+        one / np.linalg.norm(one, axis=1, keepdims=True)
+        for one in (matcher.of_queries(rolled(tested)), matcher.of_gallery(tested))
+    )
+    scores, person = asked @ held.T, np.arange(2 * PEOPLE) // 2
+    same = person[:, None] == person
+    found = auc(scores[same], scores[~same])
+    assert (found > 0.95) != always
+
+
 def test_inverted_lets_an_attacker_look_at_pictures_that_were_turned_back(
     people: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +215,7 @@ def test_who_does_not_adapt_looks_at_no_picture_or_undoes_in_any_case_is_not_ask
         "plain": plain,
         "pixels": replace(plain, adapts=False),
         "header": replace(plain, reads=lambda records, pictures: np.zeros((1, 1))),
-        "undo": undoing(plain, "plain", Memory()),
+        "undo": undoing(plain, "plain", Memory(), always=True),
     }
     rows = np.zeros((2, 3))
     bench = Bench([], Plan(np.arange(2), (), ""), attackers, {("undo", "original"): rows}, {})
@@ -212,7 +250,9 @@ def test_of_who_undoes_only_what_the_network_saw_is_kept_and_never_a_picture(
     rows = rows_of(shown)
     answers, looked = [], []
     for _ in range(2):
-        one = keeping(undoing(Attacker(embed, 64), "network", Memory()), "undo", tmp_path)
+        one = keeping(
+            undoing(Attacker(embed, 64), "network", Memory(), always=True), "undo", tmp_path
+        )
         assert np.array_equal(one.embed(shown), rows)
         assert one.fit is not None
         training = Training([rows], [rows], rows, ("protected", "original"), records)

@@ -135,7 +135,7 @@ def test_it_learns_from_pictures_that_were_turned_back_too() -> None:
     protected, original = world(1)
     fit = partial(learnt, start=start(stops=1, every=2))
     seeing = Attacker(rows_of, SIDE, fit=fit, pictures=True)
-    undoes = undoing(seeing, "siamese:network", Memory()).fit
+    undoes = undoing(seeing, "siamese:network", Memory(), always=True).fit
     assert undoes is not None
     matcher = undoes(training(True))
     assert matcher.told["steps"] == 2
