@@ -35,6 +35,10 @@ and on kermany `val` (120 patients of 209 people):
 | blur:16 | 0.586/0.01 | 0.836/0.06 | 0.825/0.21 | 0.797, 0.825 | 623 |
 | high-pass:4 | 0.855/0.22 | 0.925/0.28 | 0.926/0.44 | 0.920, 0.922 | 623 |
 | dp-pix:8 | 0.562/0.00 | 0.822/0.06 | 0.739/0.12 | 0.783, 0.745 | 623 |
+| dp-pix:16 | 0.603/0.01 | 0.824/0.08 | 0.798/0.14 | 0.757, 0.738 | 623 |
+| noise:20 | 0.571/0.02 | 0.779/0.04 | 0.615/0.04 | 0.736, 0.646 | 623 |
+| noise:40 | 0.546/0.01 | 0.663/0.02 | 0.546/0.02 | 0.614, 0.537 | 623 |
+| pca:10 | 0.516/0.00 | 0.765/0.04 | 0.668/0.04 | 0.737, 0.709 | 478 |
 
 Lower than the table's by more than 0.02 are two edits of nih. look-alikes: the edit is made of a
 quarter of the people, who are not the attacker's; with everybody on both sides it reads 0.824 and
