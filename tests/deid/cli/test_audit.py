@@ -48,7 +48,7 @@ def test_json_is_one_object_with_a_schema(app: Typer, people: People) -> None:
     done = CliRunner().invoke(app, [*call, "--attacker=pixels", "--bootstrap=100"])
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
-    assert record["schema"] == 5
+    assert record["schema"] == 6
     assert (record["options"]["bootstrap"], record["options"]["attackers"]) == (100, ["pixels"])
     found = record["sources"]["demo"]["linkages"]["original"]["fixed"]["attackers"]["pixels"]
     assert (found["asked"]["n"], found["asked"]["guess"]) == (20, 0.05)
