@@ -8,5 +8,6 @@ from __future__ import annotations
 from deid.report.page import write_html
 from deid.report.tables import write_csv, write_jsonl
 from deid.report.terminal import console
+from deid.report.words import files
 
-__all__ = ["console", "write_csv", "write_html", "write_jsonl"]
+__all__ = ["console", "files", "write_csv", "write_html", "write_jsonl"]

@@ -6,21 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deid.report.tally import Tally, first_sentence, last_line, tally
-from deid.report.words import risk, utility, visible
+from deid.report.words import files, risk, utility, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-#: Row numbers of withheld files that are named, a reason.
-NAMED = 6
 
 
 def _table(total: Tally, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [("done", f"{total.done:,}"), ("withheld", f"{total.withheld:,}")]
     for reason, numbers in total.reasons.items():
-        names = " ".join(f"#{n}" for n in numbers[:NAMED])
-        more = " ..." if len(numbers) > NAMED else ""
-        lines.append((f"  {visible(reason)}", f"{len(numbers):,}  ({names}{more})"))
+        lines.append((f"  {visible(reason)}", f"{len(numbers):,}  ({files(numbers)})"))
     known = f" (of {total.with_risk:,} released)" if total.with_risk else ""
     if total.measured > total.with_risk:
         # Means of what is released alone would hide who was exposed most and is withheld for it.

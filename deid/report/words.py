@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 #: What each reason means, and what to do about it.
@@ -25,8 +26,17 @@ REASONS = {
     "link": "A link that leads out of INPUT is not followed.",
 }
 
+#: Row numbers of files that are named together.
+NAMED = 6
+
 #: Columns that hold a figure between 0 and 1, or the word unknown.
 FIGURES = ("risk_before", "risk", "utility", "findings", "fidelity")
+
+
+def files(numbers: Sequence[int]) -> str:
+    """The first of them, by their rows in the report."""
+    more = " ..." if len(numbers) > NAMED else ""
+    return " ".join(f"#{n}" for n in numbers[:NAMED]) + more
 
 
 def number(value: Any) -> float | None:

@@ -201,9 +201,10 @@ def _summary(
         )
     if planned.keyed_on_study:
         warnings.append(
-            f"{len(planned.keyed_on_study)} files name no patient; their study, folder or file "
-            "stands in: one person may carry several pseudonyms, and one pseudonym may stand for "
-            "several people; a manifest.csv in INPUT (columns file, patient) says who is who"
+            f"{len(planned.keyed_on_study)} files name no patient "
+            f"({report.files(planned.keyed_on_study)}); their study, folder or file stands in: one "
+            "person may carry several pseudonyms, and one pseudonym may stand for several people; "
+            "a manifest.csv in INPUT (columns file, patient) says who is who"
         )
     if any("identity" in row["edit"] for row in rows if row["status"] == "done"):
         warnings.append(BROKEN)

@@ -305,5 +305,8 @@ def test_a_table_that_can_not_be_read_is_mended_and_the_same_command_starts(
     with pytest.raises(CannotStart, match=r"manifest\.csv in INPUT"):
         scrub(source, tmp_path / "output", **settings)
     (source / "manifest.csv").write_text("file,patient\na/0.png,SOMEBODY\n")
-    scrub(source, tmp_path / "output", **settings)
+    done = scrub(source, tmp_path / "output", **settings)
+    unnamed = [row["n"] for row in done.rows if row["input"] not in ("a/0.png", "manifest.csv")]
+    told = f"{len(unnamed)} files name no patient (#{unnamed[0]} "
+    assert any(warning.startswith(told) for warning in done.summary["warnings"])
     assert "SOMEBODY" in (tmp_path / "output.run" / "patients.csv").read_text()
