@@ -51,17 +51,21 @@ class Back:
 
 
 def learnt(edited: Tensor, original: Tensor, sides: Sequence[int] = ()) -> Back:
-    """Learn from pairs of rows ``(n, Q)`` and ``(n, P)``, grey values in 0..255.
+    """Learn from pairs of rows, grey values in 0..255.
 
     Parameters
     ----------
+    edited
+        ``(m n, Q)``: m draws of the edit, one below the other.
+    original
+        ``(n, P)``.
     sides
         Of the squares that a row consists of, both before and after: pixels are looked for where
         pixels of half the size were found, since all of them are too many to be looked through.
         Without any they are looked for everywhere.
     """
     drawn = torch.randperm(len(edited), generator=torch.Generator().manual_seed(0))[:MOST]
-    before, after = original[drawn].float(), edited[drawn].float()
+    before, after = original[drawn % len(original)].float(), edited[drawn].float()
     if sides:
         groups = _parts(sides)
         candidates = groups[_nearest(_halved(after, sides), _halved(before, sides))].flatten(1)
@@ -163,10 +167,12 @@ def _regressed(moved: Tensor, wanted: Tensor, candidates: Tensor) -> tuple[Tenso
 def out_of_fold(
     edited: Tensor, original: Tensor, half: Tensor, sides: Sequence[int] = ()
 ) -> Iterator[tuple[Tensor, Back]]:
-    """Which rows are turned back by what: the other half of the patients teaches it.
+    """Which originals are turned back by what: the other half of the patients teaches it.
 
     Parameters
     ----------
+    edited, original
+        As in `learnt`.
     half
         Which half a row's patient belongs to, ``(n,)`` bool. All teach all where one is empty.
     """
@@ -174,4 +180,6 @@ def out_of_fold(
         yield torch.ones_like(half), learnt(edited, original, sides)
         return
     for own in (half, ~half):
-        yield own, learnt(edited[~own], original[~own], sides)
+        others = ~own
+        draws = len(edited) // len(original)
+        yield own, learnt(edited[others.repeat(draws)], original[others], sides)

@@ -38,8 +38,8 @@ Rows = NDArray[Any]
 Turned = tuple[Sequence[Rows], Map]
 #: Rows to features.
 Look = Callable[[Rows], Rows]
-#: Most pictures by which is chosen whether to turn back at all.
-MOST_TO_CHOOSE = 600
+#: Most pictures by which it tries whether to turn back at all.
+MOST_TO_TRY = 600
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _better_as_it_is(training: Training, look: Look, behind: Attacker, turned: T
     from deid.audit.gradient import left_out
 
     people = owners(training.records)
-    some = np.flatnonzero(people <= people[min(len(people), MOST_TO_CHOOSE) - 1])
+    some = np.flatnonzero(people <= people[min(len(people), MOST_TO_TRY) - 1])
     found = [
         left_out(_seen(training.of(some), look, behind, [rows[some] for rows in one]))
         for one in (turned[0], training.protected)
@@ -143,12 +143,13 @@ def _turned(training: Training) -> Turned:
     if not draws:
         return [], np.asarray
     edited = torch.from_numpy(np.concatenate(training.protected))
-    original = torch.from_numpy(np.concatenate([training.original] * draws))
-    half = torch.tensor([part_of(record) % 2 == 0 for record in training.records] * draws)
+    original = torch.from_numpy(training.original)
+    half = torch.tensor([part_of(record) % 2 == 0 for record in training.records])
     squares = sides(edited.shape[1])
     back = learnt(edited, original, squares)
     restored = torch.empty_like(edited)
-    for own, other in out_of_fold(edited, original, half, squares):
+    for rows, other in out_of_fold(edited, original, half, squares):
+        own = rows.repeat(draws)
         restored[own] = _bytes(other, edited[own])
     return [one.numpy() for one in restored.chunk(draws)], lambda rows: _bytes(
         back, torch.from_numpy(np.asarray(rows))
