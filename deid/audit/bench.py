@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.audit.attackers.registry import Attacker
+from deid.audit.closed_form import closed_form
 from deid.audit.figures import Scores, score
 from deid.audit.linkages import AGAIN, ORIGINAL, PROTECTED, UNDO, Linkage
-from deid.audit.matching import Effort, Matcher, Training, closed_form
+from deid.audit.matching import Effort, Matcher, Training
 from deid.audit.trials import Plan, Trial
 from deid.audit.undoing import Memory, undoing
 from mami_core.data import Record

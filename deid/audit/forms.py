@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from deid.audit.closed_form import Choice, Weights, weights
 from deid.audit.linkages import ORIGINAL
-from deid.audit.matching import Array, Training, Weights, centred, weights
+from deid.audit.matching import Array, Training, centred
 from deid.audit.own_patients import Mates, mates, owners
 from mami_core.evaluation.protocol import normalised
 
@@ -107,8 +108,8 @@ class Forms:
 
     Parameters
     ----------
-    penalty
-        Of their ridge maps, where it is known.
+    choice
+        How they map protected features, where it is known.
     reads
         Of queries and of the gallery what a stage reads, a draw each; empty where there is none.
     """
@@ -116,10 +117,10 @@ class Forms:
     def __init__(
         self,
         training: Training,
-        penalty: float | None,
+        choice: Choice | None,
         reads: Sequence[Sequence[Read | None]] = (),
     ) -> None:
-        self._training, self._penalty, self._parts = training, penalty, training.parts
+        self._training, self._choice, self._parts = training, choice, training.parts
         self._draws = [
             [centred(draw) for draw in side] for side in (training.query, training.gallery)
         ]
@@ -151,7 +152,7 @@ class Forms:
     def _fitted(self, left_out: frozenset[int]) -> Weights:
         if left_out not in self._known:
             others = np.flatnonzero(~np.isin(self._parts, list(left_out)))
-            found = weights(self._training.of(others), self._penalty)
+            found = weights(self._training.of(others), self._choice)
             self._known[left_out] = canonical(found, self._training.roles)
         return self._known[left_out]
 

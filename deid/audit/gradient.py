@@ -23,10 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deid.audit.closed_form import weights
 from deid.audit.finished import Finished, finished
 from deid.audit.forms import Carried, Forms, Read, Rows, canonical, carried
 from deid.audit.learner import Learner, Recipe
-from deid.audit.matching import Array, Map, Matcher, Training, centred, linear, weights
+from deid.audit.matching import Array, Map, Matcher, Training, centred, linear
 from deid.audit.own_patients import (
     FEWEST_PATIENTS,
     beside_closed_form,
@@ -93,7 +94,7 @@ def _learnt(training: Training, recipe: Recipe) -> Finished | None:
     whole = weights(features)
     parts = training.parts
     sides = training.query, training.gallery
-    forms = Forms(features, whole.penalty, [[_read(recipe, one) for one in side] for side in sides])
+    forms = Forms(features, whole.choice, [[_read(recipe, one) for one in side] for side in sides])
     bar = _bar(features, forms)
     if not bar:
         return None

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.audit.bench import Bench
+from deid.audit.closed_form import ridges
 from deid.audit.linkages import ORIGINAL
-from deid.audit.matching import part_of, ridges
+from deid.audit.matching import part_of
 from deid.audit.trials import Trial
 from mami_core.data import Record
 from mami_core.evaluation.inference import UNKNOWN, Codes

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from deid.audit.looking import Form, Picture
-from deid.audit.removers.registry import Entry, Remover, working
+from deid.audit.own_patients import owners
+from deid.audit.removers.registry import NOBODY, Donors, Entry, Remover, working
+from deid.audit.trials import nobody
 from deid.audit.trouble import AuditError
 from mami_core.data import Dataset, Record
 
 #: One in so many people of `train` is the remover's, where it is fitted. The attacker needs more.
 DONORS = 4
 #: Most pictures that a remover is fitted on.
-MOST_DONORS = 1000
+MOST_DONORS = 2000
 
 
 def keys(seed: int, whose: str, count: int = 1) -> list[bytes]:
@@ -53,10 +55,19 @@ def protected(
     return form
 
 
-def is_donor(record: Record) -> bool:
-    """Whether a person of `train` is the remover's and not the attacker's (by a second hash)."""
+def taken_by(entry: Entry | None) -> Callable[[Record], bool]:
+    """Which images are of patients who are a remover's, and not the attacker's."""
+    return _apart if entry is not None and entry.fitted and not entry.shared else nobody
+
+
+def _apart(record: Record) -> bool:
+    """By a second hash of the person."""
     text = "/".join(("remover", *record.person))
-    return record.split == "train" and hashlib.sha256(text.encode()).digest()[0] % DONORS == 0
+    return _teaches(record) and hashlib.sha256(text.encode()).digest()[0] % DONORS == 0
+
+
+def _teaches(record: Record) -> bool:
+    return record.split == "train"
 
 
 def built(entry: Entry, parameter: float, source: Dataset) -> Remover:
@@ -68,8 +79,8 @@ def built(entry: Entry, parameter: float, source: Dataset) -> Remover:
         Where there are none.
     """
     if not entry.fitted:
-        return entry.build(parameter, np.empty(0, dtype=np.uint8))
-    part = source.select(is_donor)
+        return entry.build(parameter, NOBODY)
+    part = source.select(_teaches if entry.shared else _apart)
     rows = np.random.default_rng(0).permutation(len(part))[:MOST_DONORS]
     if not len(rows):
         raise AuditError(
@@ -79,6 +90,5 @@ def built(entry: Entry, parameter: float, source: Dataset) -> Remover:
     pictures = [working(part.picture(int(row))) for row in rows]
     deepest = max(one.shape[2] for one in pictures)
     squares = [np.broadcast_to(one, (*one.shape[:2], deepest)) for one in pictures]
-    return entry.build(
-        parameter, np.stack([np.rint(one * 255.0).astype(np.uint8) for one in squares])
-    )
+    stacked = np.stack([np.rint(one * 255.0).astype(np.uint8) for one in squares])
+    return entry.build(parameter, Donors(stacked, owners(part.records)[rows]))

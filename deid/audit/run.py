@@ -31,11 +31,11 @@ from deid.audit.matching import Effort
 from deid.audit.pairing import Release
 from deid.audit.patients_curve import patients_curve, strongest
 from deid.audit.power import PLANTS, verdicts
-from deid.audit.release import built, is_donor
+from deid.audit.release import built, taken_by
 from deid.audit.removers import REMOVERS, called
 from deid.audit.removers.registry import Entry as RemoverEntry
 from deid.audit.source import Source
-from deid.audit.trials import Plan, in_split, nobody, plan
+from deid.audit.trials import Plan, in_split, plan
 from deid.audit.trouble import AuditError
 from deid.audit.undoing import SIDE, rows_of
 from deid.audit.words import not_tested
@@ -115,10 +115,9 @@ def audit(
     sources = {}
     for name in names:
         data = _of(originals, name)
-        taken = is_donor if entry is not None and entry.fitted else nobody
         source = Source(
             data,
-            plan(data, options.split, taken),
+            plan(data, options.split, taken_by(entry)),
             built(entry, parameter, data) if entry is not None else None,
             _of(release.protected, name) if release is not None else None,
         )

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.audit.attackers.registry import Attacker
+from deid.audit.closed_form import closed_form
 from deid.audit.digests import digest
 from deid.audit.linkages import ORIGINAL
-from deid.audit.matching import Map, Matcher, Training, closed_form, part_of
+from deid.audit.matching import Map, Matcher, Training, part_of
 from deid.audit.own_patients import owners
 from mami_core.data.square import MASTER
 from mami_core.evaluation.embed import HELD

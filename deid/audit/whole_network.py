@@ -22,9 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deid.audit.closed_form import closed_form
 from deid.audit.finished import Finished, finished
 from deid.audit.gradient import GRADIENT
-from deid.audit.matching import Array, Matcher, Training, closed_form
+from deid.audit.matching import Array, Matcher, Training
 from deid.audit.own_patients import (
     FEWEST_PATIENTS,
     beside_closed_form,
@@ -156,8 +157,8 @@ def _form(training: Training, start: Start) -> Matcher:
     query, gallery = (
         [_frozen(start, draw) for draw in draws] for draws in (training.query, training.gallery)
     )
-    # The pictures as they are play no part in it.
-    return closed_form(replace(training, query=query, gallery=gallery))
+    original = _frozen(start, training.original)
+    return closed_form(replace(training, query=query, gallery=gallery, original=original))
 
 
 def _found(own: Training, query: Array, gallery: Array) -> dict[str, float]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import timm
@@ -45,7 +48,7 @@ def of_timm(spec: str, file: str = "") -> Any:
             options["img_size"] = side
     built: list[Any] = []
     for seed in (0, 1):
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _unheard():
             torch.manual_seed(seed)
             try:
                 built.append(timm.create_model(name, pretrained=True, num_classes=0, **options))
@@ -69,6 +72,18 @@ def of_timm(spec: str, file: str = "") -> Any:
             "this very network"
         )
     return built[0]
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """timm logs every key that a file has too many, and paths; what matters is raised."""
+    log = logging.getLogger("timm")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _named(spec: str) -> tuple[str, int | None]:

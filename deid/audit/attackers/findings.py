@@ -15,7 +15,7 @@ WEIGHTS = "mfm_tiny"
 @attacker("findings", needs=f"bundled weights {WEIGHTS}", floor=True)
 def findings(device: str) -> Attacker:
     """The bundled medical encoder's finding probabilities, whitened: the diagnosis alone."""
-    from deid.audit.matching import closed_form
+    from deid.audit.closed_form import closed_form
     from mami_core.device import chosen
     from mami_core.evaluation.embed import in_batches
     from mami_core.weights import load

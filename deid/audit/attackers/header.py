@@ -20,7 +20,7 @@ BAND = 10
 @attacker("header", floor=True)
 def header(device: str) -> Attacker:
     """Rows, columns, view, body part, sex and age band, whitened: no pixel is looked at."""
-    from deid.audit.matching import closed_form
+    from deid.audit.closed_form import closed_form
 
     return Attacker(_blind, 1, fit=closed_form, reads=attributes)
 

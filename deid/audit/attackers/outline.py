@@ -11,6 +11,6 @@ SIDE = 16
 @attacker("outline", floor=True)
 def outline(device: str) -> Attacker:
     """A 16 x 16 thumbnail, whitened: the outline of lungs, heart and body alone."""
-    from deid.audit.matching import closed_form
+    from deid.audit.closed_form import closed_form
 
     return Attacker(centred_grey, SIDE, fit=closed_form)

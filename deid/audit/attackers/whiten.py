@@ -22,7 +22,7 @@ SUMMARY = "A network of timm, or several joined by +: features of several depths
 @attacker(NAME, needs=NEEDS, network=True)
 def whiten(device: str) -> Attacker:
     """An ImageNet network's features of several depths, whitened on the attacker's patients."""
-    from deid.audit.matching import closed_form
+    from deid.audit.closed_form import closed_form
     from mami_core.device import chosen
     from mami_core.evaluation.yardsticks import imagenet
 
@@ -64,7 +64,7 @@ def _joined(asked: list[tuple[str, str]], device: str) -> Attacker:
     """
     import torch
 
-    from deid.audit.matching import closed_form
+    from deid.audit.closed_form import closed_form
     from mami_core.device import chosen
     from mami_core.evaluation.embed import in_batches
     from mami_core.models.of_timm import of_timm

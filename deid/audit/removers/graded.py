@@ -29,7 +29,7 @@ def blend(share: float, donors: Donors) -> Change:
     """Somebody else's picture, with such a share of the own high-pass."""
 
     def change(picture: Picture, code: np.random.Generator) -> Picture:
-        other = donors[code.integers(len(donors))].astype(np.float32) / np.float32(255.0)
+        other = donors.squares[code.integers(len(donors))].astype(np.float32) / np.float32(255.0)
         return other + np.float32(share) * (picture - blurred(picture, SIGMA))
 
     return change

@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
-import cv2
+import hashlib
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from deid.audit.removers.registry import Change, Donors, Picture, remover
+from mami_core.data import square
 
-#: Side of the thumbnails by which they are alike, and how many times as many are drawn from.
-THUMB, CHOICE = 16, 2
+#: How many times as many are drawn from.
+CHOICE = 2
+#: Cosine of two looks at one picture, but for rounding.
+SAME = 0.9999
+
+MEDICAL = "mfm_tiny"
 
 
-@remover("look-alikes", parameter=8.0, fitted=True)
+@remover("look-alikes", parameter=8.0, fitted=True, shared=True)
 def look_alikes(count: float, donors: Donors) -> Change:
-    """The mean of so many other patients who look alike, drawn by the code."""
-    number = min(round(count), len(donors))
-    thumbs = np.stack([_thumb(one.astype(np.float32) / 255.0) for one in donors])
+    """The mean of so many pictures of other patients who look alike to the medical encoder."""
+    look = _medical()
+    seen = np.stack([look(one.astype(np.float32) / np.float32(255.0)) for one in donors.squares])
+    centre = seen.mean(axis=0)
+    directions = _unit(seen - centre)
 
     def change(picture: Picture, code: np.random.Generator) -> Picture:
-        distance = ((thumbs - _thumb(picture)) ** 2).sum(axis=1)
-        near = np.argsort(distance, kind="stable")[: CHOICE * number]
-        chosen = code.choice(near, size=number, replace=False)
-        found: Picture = donors[chosen].mean(axis=0, dtype=np.float32) / np.float32(255.0)
+        alike = directions @ _unit(look(picture) - centre)
+        # A donor's own picture is edited as a stranger's is: without that patient.
+        others = np.flatnonzero(~np.isin(donors.owner, donors.owner[alike > SAME]))
+        near = others[np.argsort(-alike[others], kind="stable")[: CHOICE * round(count)]]
+        chosen = code.choice(near, size=min(round(count), len(near)), replace=False)
+        found: Picture = donors.squares[chosen].mean(axis=0, dtype=np.float32) / np.float32(255.0)
         return found
 
     return change
 
 
-def _thumb(picture: Picture) -> NDArray[np.float32]:
-    small = cv2.resize(picture, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.float32).reshape(-1)
+def _medical() -> Any:
+    """Squares ``(S, S, channels)`` in 0..1 to the mean of their local features, each looked at once
+    however often it is edited.
+    """
+    from mami_core.evaluation.embed import in_batches
+    from mami_core.weights import load
+
+    loaded = load(MEDICAL)
+    model: Any = loaded.model
+    size = int(loaded.facts["image"])
+    embed = in_batches(lambda pictures: model(pictures).tokens.mean(dim=1), "cpu")
+    known: dict[bytes, NDArray[np.float32]] = {}
+
+    def look(picture: Picture) -> NDArray[np.float32]:
+        planes = square(picture if picture.shape[2] > 1 else picture[..., 0], size)
+        shown = np.rint(planes * 255.0).astype(np.uint8)
+        name = hashlib.sha256(shown.tobytes()).digest()
+        if name not in known:
+            known[name] = embed(shown[None])[0]
+        return known[name]
+
+    return look
+
+
+def _unit(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    unit: NDArray[np.floating] = rows / np.linalg.norm(rows, axis=-1, keepdims=True).clip(1e-12)
+    return unit

@@ -10,7 +10,7 @@ from deid.audit.removers.registry import Change, Donors, Picture, remover
 @remover("pca", parameter=30.0, fitted=True)
 def pca(components: float, donors: Donors) -> Change:
     """So many principal components of other patients' pictures."""
-    rows = donors.reshape(len(donors), -1).astype(np.float32) / 255.0
+    rows = donors.squares.reshape(len(donors), -1).astype(np.float32) / 255.0
     mean = rows.mean(axis=0)
     rows -= mean
     # Few pictures, many pixels: the axes are combinations of the pictures.

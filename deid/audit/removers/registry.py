@@ -27,9 +27,27 @@ Change = Callable[[Picture, np.random.Generator], Picture]
 Edit = Callable[[Picture, str | None, bytes, float], Picture]
 
 
-#: Squares ``(n, SIDE, SIDE, channels)`` of patients that a remover is fitted on, who are neither
-#: the attacker's nor tested.
-Donors = NDArray[np.uint8]
+@dataclass(frozen=True)
+class Donors:
+    """Pictures that a remover is fitted on, none of whom is tested.
+
+    Attributes
+    ----------
+    squares
+        ``(n, SIDE, SIDE, channels)``.
+    owner
+        Number of each one's patient, ``(n,)``.
+    """
+
+    squares: NDArray[np.uint8]
+    owner: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.squares)
+
+
+#: Of a remover that is fitted on nobody.
+NOBODY = Donors(np.empty((0, SIDE, SIDE, 1), dtype=np.uint8), np.empty(0, dtype=np.intp))
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,9 @@ class Entry:
         Whether it is there to be broken, as a control of the attackers.
     build
         Makes it of its parameter and its donors.
+    shared
+        Whether the donors teach the attacker too, who holds them with the software; it edits each
+        as if that patient were not among them. Else they are neither the attacker's nor tested.
     """
 
     name: str
@@ -74,6 +95,7 @@ class Entry:
     fitted: bool
     planted: bool
     build: Callable[[float, Donors], Remover]
+    shared: bool = False
 
 
 REMOVERS: dict[str, Entry] = {}
@@ -88,6 +110,7 @@ def remover(
     parameter: float | None = None,
     fitted: bool = False,
     planted: bool = False,
+    shared: bool = False,
     side: int = SIDE,
 ) -> Callable[[Build], Build]:
     """Put a simple edit of squares of `side` on the list; the first line of its docstring says
@@ -100,7 +123,7 @@ def remover(
         def made(value: float, donors: Donors) -> Remover:
             return Remover(_blended(build(value, donors), side))
 
-        REMOVERS[name] = Entry(name, summary, parameter, fitted, planted, made)
+        REMOVERS[name] = Entry(name, summary, parameter, fitted, planted, made, shared)
         return build
 
     return enter

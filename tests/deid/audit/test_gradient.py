@@ -15,10 +15,11 @@ from torch.nn.functional import normalize
 from deid.audit.attackers import siamese
 from deid.audit.attackers.trained import fitted
 from deid.audit.bar import fits
+from deid.audit.closed_form import closed_form
 from deid.audit.gradient import CLOSED_FORM, GRADIENT, learnt
 from deid.audit.heads import Residual
 from deid.audit.learner import Recipe
-from deid.audit.matching import Effort, Fit, Matcher, Training, closed_form
+from deid.audit.matching import Effort, Fit, Matcher, Training
 from mami_core.data import Record
 from mami_core.evaluation import auc
 

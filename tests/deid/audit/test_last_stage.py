@@ -16,12 +16,13 @@ import torch
 from deid.audit import Options, audit
 from deid.audit.attackers import mami, stage, usual
 from deid.audit.bar import fits
+from deid.audit.closed_form import Choice, closed_form, weights
 from deid.audit.forms import Forms, canonical
 from deid.audit.gradient import CLOSED_FORM, GRADIENT, learnt
 from deid.audit.heads import Residual
 from deid.audit.last_stage import LastStage
 from deid.audit.learner import Recipe
-from deid.audit.matching import Effort, Matcher, Training, centred, closed_form, weights
+from deid.audit.matching import Effort, Matcher, Training, centred
 from mami_core.data import Record, open_dataset
 from mami_core.evaluation import auc
 from mami_core.models.encoder import Config, MaMI
@@ -156,9 +157,9 @@ def test_what_is_learnt_enters_each_image_by_the_closed_form_of_other_patients()
     own = training(world(40, 0))
     features = last().by_features(own)
     read = last().read(own.query[0])
-    forms = Forms(features, 1.0, [[read], [read]])
+    forms = Forms(features, Choice(1.0), [[read], [read]])
     row, part = 5, int(own.parts[5])
-    others = canonical(weights(features.of(np.flatnonzero(own.parts != part)), 1.0), ROLES)
+    others = canonical(weights(features.of(np.flatnonzero(own.parts != part)), Choice(1.0)), ROLES)
     again = read.first + torch.randn_like(read.first)
     moved = centred(features.query[0]) + (again - read.first).numpy()
     seen = forms.without().sides[0][0].moved(again)[row]

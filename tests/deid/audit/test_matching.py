@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deid.audit.matching import Training, closed_form, ridge
+from deid.audit.closed_form import Choice, closed_form, ridge, weights
+from deid.audit.matching import Training, linear
 from mami_core.data import Record
 from mami_core.evaluation import auc
 
@@ -13,8 +14,8 @@ def world(people: int, seed: int) -> tuple[np.ndarray, list[Record]]:
     random = np.random.default_rng(seed)
     own = np.repeat(random.normal(size=(people, 10)), 2, axis=0)
     rows = np.hstack([own + 0.3 * random.normal(size=own.shape), 2 * random.normal(size=own.shape)])
-    names = [f"{seed}/{person}" for person in range(people) for _ in range(2)]
-    return rows, [Record("", name, "set", subject=name) for name in names]
+    names = [(f"{seed}/{person}", str(visit)) for person in range(people) for visit in range(2)]
+    return rows, [Record("", name, "set", subject=name, unit=visit) for name, visit in names]
 
 
 def found(query: np.ndarray, gallery: np.ndarray) -> float:
@@ -94,3 +95,22 @@ def test_noise_is_answered_with_a_stronger_penalty_and_with_more_draws() -> None
         )
     ]
     assert figures[1] > figures[0]
+
+
+def test_two_releases_under_noise_are_matched_by_what_of_them_is_in_their_originals() -> None:
+    random = np.random.default_rng(3)
+    (rows, records), (new, _) = world(80, 0), world(60, 1)
+
+    def drawn(rows: np.ndarray) -> np.ndarray:
+        return np.hstack([mixed(rows), random.normal(size=(len(rows), 200))])
+
+    roles = ("protected", "second")
+    training = Training([drawn(rows)], [drawn(rows)], rows, roles, records)
+    tested = drawn(new), drawn(new)
+    alone, chosen = (weights(training, choice) for choice in (Choice(None, whitened=True), None))
+    assert chosen.choice is not None
+    assert chosen.choice.penalty is not None
+    by_themselves, carried = (
+        found(*(linear(one.query)(form) for form in tested)) for one in (alone, chosen)
+    )
+    assert carried > by_themselves + 0.1

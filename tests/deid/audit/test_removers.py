@@ -5,16 +5,17 @@ import pytest
 
 from deid.audit import AuditError
 from deid.audit.removers import REMOVERS, called
-from deid.audit.removers.registry import SIDE, working
+from deid.audit.removers.registry import SIDE, Donors, working
 from mami_core.data.square import MASTER
 
 CODE, OTHER = b"one", b"two"
 
 
-def donors(channels: int = 1) -> np.ndarray:
+def donors(channels: int = 1) -> Donors:
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (20, 7, 7, channels), dtype=np.uint8)
-    return coarse.repeat(SIDE // 7, axis=1).repeat(SIDE // 7, axis=2)
+    squares = coarse.repeat(SIDE // 7, axis=1).repeat(SIDE // 7, axis=2)
+    return Donors(squares, np.arange(20) // 2)
 
 
 def picture(shape: tuple[int, ...]) -> np.ndarray:
@@ -43,6 +44,15 @@ def test_another_code_is_another_picture(name: str) -> None:
     edit = entry.build(parameter, donors()).edit
     before = picture((60, 50))
     assert not np.array_equal(edit(before, None, CODE, 1.0), edit(before, None, OTHER, 1.0))
+
+
+def test_a_donor_is_edited_as_if_the_patient_were_no_donor() -> None:
+    everybody = donors()
+    entry, parameter = called(f"look-alikes:{len(everybody)}")
+    own = everybody.squares[4].astype(np.float32)[..., 0] / np.float32(255.0)
+    edited = entry.build(parameter, everybody).edit(own, None, CODE, 1.0)
+    others = everybody.squares[everybody.owner != everybody.owner[4]]
+    assert edited == pytest.approx(others.mean(axis=0)[..., 0] / 255.0, abs=1e-5)
 
 
 def test_dp_pix_holds_blocks_of_one_value_and_pca_few_numbers() -> None:

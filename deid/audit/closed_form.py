@@ -1,0 +1,229 @@
+"""The closed form: from features of the attacker's own patients to two linear maps.
+
+It needs no gradient step (research note: WCCN, the heart of LDA and PLDA in speaker recognition).
+Features are centred by form and whitened by the within-patient covariance. Protected ones are
+carried to their whitened originals by a ridge map, where they meet originals; where they meet
+protected ones too, if that finds more: what an edit laid over a picture is no part of its original.
+(Measured between two releases of children's chest X-rays: AUC 0.743 in place of 0.615 behind smooth
+noise, 0.789 in place of 0.695 behind 30 principal components.)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deid.audit.linkages import ORIGINAL
+from deid.audit.matching import Array, Matcher, Training, centred, linear
+from mami_core.closed_form import principal
+from mami_core.data import Record
+from mami_core.evaluation import auc, pairs, yardsticks
+from mami_core.evaluation.protocol import usable
+
+#: Penalties of the ridge map, in units of the features' mean eigenvalue. The attacker's own
+#: patients say which: little where an edit is exact, much where it is noisy (AUC 0.72 to 0.78).
+RIDGES = (0.3, 1.0, 3.0, 10.0)
+#: Most images of a part of its own patients that an attacker chooses by.
+MOST_TO_CHOOSE = 1000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How protected features are mapped.
+
+    Attributes
+    ----------
+    penalty
+        Of the ridge map to whitened originals; None for no such map.
+    whitened
+        Whether they are whitened by themselves; beside the map, where there is one.
+    """
+
+    penalty: float | None
+    whitened: bool = False
+
+
+TO_ORIGINALS = tuple(map(Choice, RIDGES))
+BETWEEN_RELEASES = (
+    *(Choice(penalty, whitened=True) for penalty in (None, *RIDGES)),
+    *TO_ORIGINALS,
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The closed form's linear maps ``(d, e)`` of centred features.
+
+    Attributes
+    ----------
+    choice
+        None where nothing is protected.
+    """
+
+    query: Array
+    gallery: Array
+    choice: Choice | None = None
+
+
+def closed_form(training: Training) -> Matcher:
+    """Fit the closed form in the roles of `training` (see `weights`)."""
+    found = weights(training)
+    return Matcher(linear(found.query), linear(found.gallery))
+
+
+def weights(training: Training, choice: Choice | None = None) -> Weights:
+    """The maps of the closed form in the roles of `training`.
+
+    Parameters
+    ----------
+    choice
+        How protected features are mapped, where it is known; else as finds most of the attacker's
+        own patients in parts that nothing was fitted on.
+    """
+    known = _Known(training)
+    everybody = np.ones(len(training.records), dtype=bool)
+    if not known.draws:
+        one = known.straight(everybody)
+        return Weights(one, one)
+    choice = choice or known.chosen()
+    straight = known.straight(everybody)
+    (mapped,) = known.mapped(everybody, straight, (choice,))
+    query, gallery = (straight if role == ORIGINAL else mapped for role in training.roles)
+    return Weights(query, gallery, choice)
+
+
+class _Known:
+    """Features of the attacker's own images, centred: originals, and the draws of the edit."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._original = centred(training.original)
+        same = training.roles[0] == training.roles[1]
+        draws = training.protected[: len(training.query)] if same else training.protected
+        #: Each ``(n, d)``.
+        self.draws = [centred(draw) for draw in draws]
+
+    def straight(self, taken: NDArray[np.bool_]) -> Array:
+        """The map that whitens originals, by those who are `taken`, ``(n,)``."""
+        return self._originals.whitening(taken)
+
+    def mapped(
+        self, taken: NDArray[np.bool_], straight: Array, choices: Sequence[Choice]
+    ) -> Iterator[Array]:
+        """Of each of `choices` the map of protected features, fitted on those who are `taken`."""
+        own = np.tile(taken, len(self.draws))
+        features = self._stacked[own]
+        # To whitened originals at once: the same map as to originals that are whitened then.
+        target = np.tile(self._original[taken] @ straight, (len(self.draws), 1))
+        penalties = sorted({one.penalty for one in choices if one.penalty is not None})
+        maps = ridges(features, target, penalties)
+        through = {
+            penalty: _scaled(one, features) for penalty, one in zip(penalties, maps, strict=True)
+        }
+        alone = None
+        if any(one.whitened for one in choices):
+            alone = _scaled(self._protected.whitening(taken), features)
+        for one in choices:
+            beside = [] if one.penalty is None else [through[one.penalty]]
+            if one.whitened and alone is not None:
+                beside.append(alone)
+            yield np.hstack(beside)
+
+    def chosen(self) -> Choice:
+        """By which most of the patients of one part after the other are found, left out."""
+        both = ORIGINAL not in self._training.roles
+        choices = BETWEEN_RELEASES if both else TO_ORIGINALS
+        parts = self._training.parts
+        found: dict[Choice, list[float]] = defaultdict(list)
+        for part in np.unique(parts):
+            own, others = np.flatnonzero(parts == part), parts != part
+            records = [self._training.records[row] for row in own.tolist()]
+            sure = usable(records)[:MOST_TO_CHOOSE]
+            if not others.any() or not len(sure):
+                continue
+            own, records = own[sure], [records[row] for row in sure.tolist()]
+            straight = self.straight(others)
+            for choice, mapped in zip(choices, self.mapped(others, straight, choices), strict=True):
+                known = self.draws[-1][own] @ mapped if both else self._original[own] @ straight
+                found[choice].append(_auc(self.draws[0][own] @ mapped, known, records))
+        # A part without mates says nothing.
+        means = {one: float(np.nanmean([0.0, *aucs])) for one, aucs in found.items()}
+        return max(choices, key=lambda one: means.get(one, 0.0))
+
+    @cached_property
+    def _stacked(self) -> Array:
+        return np.vstack(self.draws)
+
+    @cached_property
+    def _originals(self) -> _Reduced:
+        return _Reduced(self._original, self._training.records, self._training.depths)
+
+    @cached_property
+    def _protected(self) -> _Reduced:
+        return _Reduced(self._stacked, self._training.records, self._training.depths)
+
+
+class _Reduced:
+    """Rows ``(m n, d)``, m draws of n images, on the principal axes of the first draw.
+
+    These know nobody, and cost more than all whitening on them.
+    """
+
+    def __init__(self, features: Array, records: Sequence[Record], depths: Sequence[int]) -> None:
+        self._records, self._draws = records, len(features) // len(records)
+        sources = [record.source for record in records]
+        blocks = depths or (features.shape[1],)
+        found = principal(features[: len(records)], sources, blocks, yardsticks.COMPONENTS)
+        self._axes = found.weight[found.weight.any(axis=1)].T
+        self._rows = features @ self._axes
+
+    def whitening(self, taken: NDArray[np.bool_]) -> Array:
+        """The map ``(d, e)``, fitted on the images that are `taken`, ``(n,)``.
+
+        Components that are zero are left out: images are few.
+        """
+        records = [self._records[row] for row in np.flatnonzero(taken).tolist()] * self._draws
+        rows = self._rows[np.tile(taken, self._draws)]
+        found = self._axes @ yardsticks.closed_form(rows, records).T
+        held = found.any(axis=0)
+        return found[:, held] if held.any() else found[:, :1]
+
+
+def _scaled(through: Array, features: Array) -> Array:
+    """The map, by which rows are of length one on average."""
+    mean = float(np.linalg.norm(features @ through, axis=1).mean())
+    return through / max(mean, 1e-12)
+
+
+def _auc(query: Array, gallery: Array, records: Sequence[Record]) -> float:
+    compared = pairs(gallery, records, queries=query)
+    return auc(compared.mated, compared.impostor, compared.mated_weight, compared.impostor_weight)
+
+
+def ridge(features: Array, targets: Array, weight: float) -> Array:
+    """The linear map ``(d, e)`` from rows `features` to rows `targets`, both centred.
+
+    Parameters
+    ----------
+    weight
+        Of the penalty, in units of the features' mean eigenvalue.
+    """
+    return next(ridges(features, targets, (weight,)))
+
+
+def ridges(features: Array, targets: Array, weights: Sequence[float]) -> Iterator[Array]:
+    """The maps of `ridge` for several weights, one after the other."""
+    # Solved over images where there are fewer of them than features.
+    images, width = features.shape
+    wide = images < width
+    gram = features @ features.T if wide else features.T @ features
+    right = targets if wide else features.T @ targets
+    for weight in weights:
+        level = weight * float(gram.trace()) / max(min(images, width), 1) + 1e-12
+        solved = np.linalg.solve(gram + level * np.eye(len(gram)), right)
+        yield features.T @ solved if wide else solved
