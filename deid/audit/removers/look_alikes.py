@@ -13,7 +13,7 @@ from mami_core.data import square
 
 #: How many times as many are drawn from.
 CHOICE = 2
-#: Cosine of two looks at one picture, but for rounding.
+#: Cosine of a picture with itself, but for rounding.
 SAME = 0.9999
 
 MEDICAL = "mfm_tiny"
@@ -23,12 +23,12 @@ MEDICAL = "mfm_tiny"
 def look_alikes(count: float, donors: Donors) -> Change:
     """The mean of so many pictures of other patients who look alike to the medical encoder."""
     look = _medical()
-    seen = np.stack([look(one.astype(np.float32) / np.float32(255.0)) for one in donors.squares])
+    seen = np.stack([look(one) for one in donors.squares])
     centre = seen.mean(axis=0)
     directions = _unit(seen - centre)
 
     def change(picture: Picture, code: np.random.Generator) -> Picture:
-        alike = directions @ _unit(look(picture) - centre)
+        alike = directions @ _unit(look(np.rint(picture * 255.0).astype(np.uint8)) - centre)
         # A donor's own picture is edited as a stranger's is: without that patient.
         others = np.flatnonzero(~np.isin(donors.owner, donors.owner[alike > SAME]))
         near = others[np.argsort(-alike[others], kind="stable")[: CHOICE * round(count)]]
@@ -40,7 +40,7 @@ def look_alikes(count: float, donors: Donors) -> Change:
 
 
 def _medical() -> Any:
-    """Squares ``(S, S, channels)`` in 0..1 to the mean of their local features, each looked at once
+    """Squares ``(S, S, channels)`` uint8 to the mean of their local features, each looked at once
     however often it is edited.
     """
     from mami_core.evaluation.embed import in_batches
@@ -52,12 +52,12 @@ def _medical() -> Any:
     embed = in_batches(lambda pictures: model(pictures).tokens.mean(dim=1), "cpu")
     known: dict[bytes, NDArray[np.float32]] = {}
 
-    def look(picture: Picture) -> NDArray[np.float32]:
-        planes = square(picture if picture.shape[2] > 1 else picture[..., 0], size)
-        shown = np.rint(planes * 255.0).astype(np.uint8)
+    def look(shown: NDArray[np.uint8]) -> NDArray[np.float32]:
         name = hashlib.sha256(shown.tobytes()).digest()
         if name not in known:
-            known[name] = embed(shown[None])[0]
+            grey = shown[..., 0] if shown.shape[2] == 1 else shown
+            planes = square(grey.astype(np.float32) / np.float32(255.0), size)
+            known[name] = embed(np.rint(planes * 255.0).astype(np.uint8)[None])[0]
         return known[name]
 
     return look
