@@ -11,7 +11,7 @@ noise, 0.789 in place of 0.695 behind 30 principal components.)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,13 +24,15 @@ from deid.audit.matching import Array, Matcher, Training, centred, linear
 from mami_core.closed_form import principal
 from mami_core.data import Record
 from mami_core.evaluation import auc, pairs, yardsticks
-from mami_core.evaluation.protocol import usable
+from mami_core.evaluation.protocol import mated, usable
 
 #: Penalties of the ridge map, in units of the features' mean eigenvalue. The attacker's own
 #: patients say which: little where an edit is exact, much where it is noisy (AUC 0.72 to 0.78).
 RIDGES = (0.3, 1.0, 3.0, 10.0)
 #: Most images of a part of its own patients that an attacker chooses by.
 MOST_TO_CHOOSE = 1000
+#: Patients with a mate by whom it chooses: so many who were left out say enough.
+ENOUGH = 100
 #: Rows that tell how long rows are.
 FEW = 500
 
@@ -49,6 +51,16 @@ class Choice:
 
     penalty: float | None
     whitened: bool = False
+
+    @property
+    def parts(self) -> tuple[float | None, ...]:
+        """What it consists of: its penalty, and None where they are whitened."""
+        both = self.whitened and self.penalty is not None
+        return (self.penalty, None) if both else (self.penalty,)
+
+    def joined(self, of: Mapping[float | None, Array]) -> Array:
+        """What there is of its parts, side by side."""
+        return np.hstack([of[part] for part in self.parts])
 
 
 TO_ORIGINALS = tuple(map(Choice, RIDGES))
@@ -95,9 +107,15 @@ def weights(training: Training, choice: Choice | None = None) -> Weights:
         return Weights(one, one)
     choice = choice or known.chosen()
     straight = known.straight(everybody)
-    (mapped,) = known.mapped(everybody, straight, (choice,))
+    mapped = choice.joined(known.maps(everybody, straight, (choice,)))
     query, gallery = (straight if role == ORIGINAL else mapped for role in training.roles)
     return Weights(query, gallery, choice)
+
+
+def chosen(training: Training) -> Choice | None:
+    """What `weights` chooses; None where nothing is protected."""
+    known = _Known(training)
+    return known.chosen() if known.draws else None
 
 
 class _Known:
@@ -115,27 +133,23 @@ class _Known:
         """The map that whitens originals, by those who are `taken`, ``(n,)``."""
         return self._originals.whitening(taken)
 
-    def mapped(
+    def maps(
         self, taken: NDArray[np.bool_], straight: Array, choices: Sequence[Choice]
-    ) -> Iterator[Array]:
-        """Of each of `choices` the map of protected features, fitted on those who are `taken`."""
-        own = np.tile(taken, len(self.draws))
-        features = self._stacked[own]
+    ) -> dict[float | None, Array]:
+        """What `choices` consist of, fitted on those who are `taken`: by penalty the ridge map to
+        originals that `straight` whitens, under None the whitening of protected features.
+        """
+        features = self._stacked[np.tile(taken, len(self.draws))]
         # To whitened originals at once: the same map as to originals that are whitened then.
         target = np.tile(self._original[taken] @ straight, (len(self.draws), 1))
-        penalties = sorted({one.penalty for one in choices if one.penalty is not None})
-        maps = ridges(features, target, penalties)
-        through = {
-            penalty: _scaled(one, features) for penalty, one in zip(penalties, maps, strict=True)
-        }
-        alone = None
-        if any(one.whitened for one in choices):
-            alone = _scaled(self._protected.whitening(taken), features)
-        for one in choices:
-            beside = [] if one.penalty is None else [through[one.penalty]]
-            if one.whitened and alone is not None:
-                beside.append(alone)
-            yield np.hstack(beside)
+        asked = {part for one in choices for part in one.parts}
+        penalties = sorted(part for part in asked if part is not None)
+        found: dict[float | None, Array] = dict(
+            zip(penalties, ridges(features, target, penalties), strict=True)
+        )
+        if None in asked:
+            found[None] = self._protected.whitening(taken)
+        return {part: _scaled(one, features) for part, one in found.items()}
 
     def chosen(self) -> Choice:
         """By which most of the patients of one part after the other are found, left out."""
@@ -143,17 +157,25 @@ class _Known:
         choices = BETWEEN_RELEASES if both else TO_ORIGINALS
         parts = self._training.parts
         found: dict[Choice, list[float]] = defaultdict(list)
+        tried = 0
         for part in np.unique(parts):
+            if tried >= ENOUGH:
+                break
             own, others = np.flatnonzero(parts == part), parts != part
             records = [self._training.records[row] for row in own.tolist()]
             sure = usable(records)[:MOST_TO_CHOOSE]
             if not others.any() or not len(sure):
                 continue
             own, records = own[sure], [records[row] for row in sure.tolist()]
+            tried += mated(records)
             straight = self.straight(others)
-            for choice, mapped in zip(choices, self.mapped(others, straight, choices), strict=True):
-                known = self.draws[-1][own] @ mapped if both else self._original[own] @ straight
-                found[choice].append(_auc(self.draws[0][own] @ mapped, known, records))
+            maps = self.maps(others, straight, choices)
+            query = {part: self.draws[0][own] @ one for part, one in maps.items()}
+            second = {part: self.draws[-1][own] @ one for part, one in maps.items() if both}
+            known = self._original[own] @ straight
+            for one in choices:
+                gallery = one.joined(second) if both else known
+                found[one].append(_auc(one.joined(query), gallery, records))
         # A part without mates says nothing.
         means = {one: float(np.nanmean([0.0, *aucs])) for one, aucs in found.items()}
         return max(choices, key=lambda one: means.get(one, 0.0))

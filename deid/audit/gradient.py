@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deid.audit.closed_form import weights
+from deid.audit.closed_form import chosen, weights
 from deid.audit.finished import Finished, finished
 from deid.audit.forms import Carried, Forms, Read, Rows, canonical, carried
 from deid.audit.learner import Learner, Recipe
@@ -76,7 +76,7 @@ def left_out(training: Training) -> dict[str, float]:
     By person, the share of images by which the person is found first among `AMONG` people of the
     part that is left out; empty where they are too few to leave any out.
     """
-    return _bar(training, Forms(training, None))
+    return _bar(training, Forms(training, chosen(training)))
 
 
 def _bar(training: Training, forms: Forms) -> dict[str, float]:
