@@ -45,12 +45,12 @@ and on kermany `val` (120 patients of 209 people):
 | look-alikes:8 | (not run) | 0.769/0.04 | 0.737/0.05 | 0.772, 0.682 | 623 |
 | shuffle | 0.511/0.01 | 0.761/0.05 | 0.702/0.08 | (a plant) | 623 |
 
-Of nih's rows blur:4, blur:16, high-pass, dp-pix, noise:40 and shuffle, and of kermany's all but blur:8,
-pca:10, pca:100 and look-alikes, are of before the closed form carried two releases to their originals:
-there inner of noise:20 (0.743 by that map alone) and of pca:30 (0.789) is higher now. The four of
-kermany were made by the audit's own functions on the features that `whiten` sees, not by its command.
-Look-alikes are chosen by the medical encoder; the table does not say by what. By thumbnails the fixed
-figure was 0.622 on kermany where the table has 0.687: another edit.
+Of nih's rows blur:4, blur:16, high-pass, dp-pix, noise:40 and shuffle, and of kermany's all but
+blur:8, pca:10, pca:100 and look-alikes, are of before the closed form carried two releases to their
+originals: there inner of noise:20 (0.743 by that map alone) and of pca:30 (0.789) is higher now.
+The four of kermany were made by the audit's own functions on the features that `whiten` sees, not
+by its command. Look-alikes are chosen by the medical encoder; the table does not say by what. By
+thumbnails the fixed figure was 0.622 on kermany where the table has 0.687: another edit.
 """
 
 from __future__ import annotations
