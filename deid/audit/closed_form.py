@@ -231,19 +231,16 @@ def _auc(query: Array, gallery: Array, records: Sequence[Record]) -> float:
     return auc(compared.mated, compared.impostor, compared.mated_weight, compared.impostor_weight)
 
 
-def ridge(features: Array, targets: Array, weight: float) -> Array:
-    """The linear map ``(d, e)`` from rows `features` to rows `targets`, both centred.
+def ridges(features: Array, targets: Array, weights: Sequence[float]) -> Iterator[Array]:
+    """Linear maps ``(d, e)`` from rows `features` to rows `targets`, both centred, one a weight.
 
     Parameters
     ----------
-    weight
+    weights
         Of the penalty, in units of the features' mean eigenvalue.
     """
-    return next(ridges(features, targets, (weight,)))
-
-
-def ridges(features: Array, targets: Array, weights: Sequence[float]) -> Iterator[Array]:
-    """The maps of `ridge` for several weights, one after the other."""
+    if not weights:
+        return
     # Solved over images where there are fewer of them than features.
     images, width = features.shape
     wide = images < width

@@ -109,7 +109,7 @@ class Forms:
     Parameters
     ----------
     choice
-        How they map protected features, where it is known.
+        How they map protected features; None where nothing is protected.
     reads
         Of queries and of the gallery what a stage reads, a draw each; empty where there is none.
     """
