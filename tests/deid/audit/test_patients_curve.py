@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ def test_while_it_rises_every_figure_is_at_least_so_much(people: People) -> None
 def test_of_too_few_patients_a_share_is_not_decidable(people: People) -> None:
     curve = run(people(val=32, train=24), remover="identity")["sources"]["demo"]["curve"]
     assert "undecidable" in curve["points"][0]
-    assert re.search(r"not decidable with 6, (9\d|100) with 12", curve_in_words(curve))
+    assert "not decidable with 6, 100 with 12" in curve_in_words(curve)
     curve = run(people(val=32, train=12), remover="identity")["sources"]["demo"]["curve"]
     assert curve["rises"] is None
     assert "private" not in curve_in_words(curve)
