@@ -5,7 +5,7 @@ Features are centred by form and whitened by the within-patient covariance. Prot
 carried to their whitened originals by a ridge map, where they meet originals; where they meet
 protected ones too, if that finds more: what an edit laid over a picture is no part of its original.
 (Measured between two releases of children's chest X-rays: AUC 0.743 in place of 0.615 behind smooth
-noise, 0.789 in place of 0.695 behind 30 principal components.)
+noise, 0.779 in place of 0.695 behind 30 principal components.)
 """
 
 from __future__ import annotations
