@@ -120,6 +120,7 @@ def audit(
             plan(data, options.split, taken_by(entry)),
             built(entry, parameter, data) if entry is not None else None,
             _of(release.protected, name) if release is not None else None,
+            donors_teach=entry is not None and entry.shared,
         )
         about = _about(told, name)
         sources[name], bench = _audited(
@@ -328,7 +329,12 @@ def _power(
     planted = {}
     for plant in PLANTS:
         entry, parameter = called(plant)
-        instead = replace(source, remover=built(entry, parameter, source.data), release=None)
+        instead = replace(
+            source,
+            remover=built(entry, parameter, source.data),
+            release=None,
+            donors_teach=entry.shared,
+        )
         only = replace(options, linkages=("outer", "inner"), strength=1.0)
         behind = _about(told, f"planted '{plant}' of")
         found, _ = _audited(instead, looking, {}, only, behind, keep, bases=(ADAPTIVE,))

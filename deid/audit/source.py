@@ -44,18 +44,22 @@ class Source:
         Makes protected images, the attacker's own among them; None where there is none to run.
     release
         Protected images that are given, in the order of `data`; None where the audit makes them.
+    donors_teach
+        Whether the remover is made from pictures of people who are the attacker's too.
     """
 
     data: Dataset
     plan: Plan
     remover: Remover | None = None
     release: Dataset | None = None
+    donors_teach: bool = False
 
     @property
     def teaching(self) -> str:
         """Where an adaptive attacker has its protected images from, in words."""
         if self.remover is not None:
-            return "images that it edited itself under its own keys"
+            whose = ", the remover's own donors among them" if self.donors_teach else ""
+            return f"images that it edited itself under its own keys{whose}"
         if self.release is not None:
             return BY_RELEASE
         return "images as they are"

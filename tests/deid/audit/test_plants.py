@@ -110,6 +110,15 @@ def test_donors_of_a_fitted_remover_are_not_the_attackers(folder: Path) -> None:
     assert 30 < int(some.split()[0]) < 57
 
 
+def test_the_record_says_where_a_removers_donors_teach_the_attacker(folder: Path) -> None:
+    taught = {
+        name: run(folder, name, attackers=("outline",))["sources"]["demo"]["learns_by"]
+        for name in ("pca:3", "look-alikes:8")
+    }
+    assert "donors" not in taught["pca:3"]
+    assert taught["look-alikes:8"].endswith("the remover's own donors among them")
+
+
 def test_the_console_says_that_an_edit_which_changes_nothing_takes_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
