@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mami_core.data import Dataset, Record, reserved, square
+from mami_core.data.known import known
 from mami_core.training.draws import Draws
 from mami_core.training.loop import TrainingError
 
@@ -61,28 +62,54 @@ class Pictures:
         return torch.from_numpy(np.stack(pictures))
 
 
+#: Pictures that stand for an identity once: one, or slices of one scan.
+Scan = list[int]
+
+
 @dataclass(frozen=True)
 class Pool:
-    """Identities of one modality: lists of image indices, of those with several and with one."""
+    """Identities of one modality: lists of their scans, of those with several and with one.
 
-    several: list[list[int]]
-    single: list[list[int]]
+    Attributes
+    ----------
+    slices
+        How many slices at most are drawn of a scan, each time anew (paper, section 4.1).
+    """
 
-    def groups(self, count: int, each: int, draws: Draws) -> list[list[int]]:
-        """At most `count` identities, `each` images of them; about 30 % have one image only.
+    several: list[list[Scan]]
+    single: list[list[Scan]]
+    slices: int = 1
 
-        Where an identity has fewer images than are asked for, they are taken again: as other views.
+    @property
+    def deepest(self) -> int:
+        """The most pictures that one scan gives."""
+        scans = (scan for members in (*self.several, *self.single) for scan in members)
+        return min(self.slices, max(map(len, scans), default=1))
+
+    def groups(self, count: int, each: int, draws: Draws) -> list[list[Scan]]:
+        """At most `count` identities, `each` scans of them; about 30 % have one scan only.
+
+        Where an identity has fewer scans than are asked for, they are taken again: as other views,
+        of other slices where there are more than are drawn.
         """
         singles = min(len(self.single), round(0.3 * count) if self.several else count)
         both = _some(self.several, count - singles, draws) + _some(self.single, singles, draws)
         groups = []
         for members in both:
-            rounds = [draws.choice.permutation(members) for _ in range(-(-each // len(members)))]
-            groups.append([int(index) for index in np.concatenate(rounds)[:each]])
+            order = np.arange(len(members))
+            rounds = [draws.choice.permutation(order) for _ in range(-(-each // len(members)))]
+            numbers = np.concatenate(rounds)[:each]
+            groups.append([self._slices(members[number], draws) for number in numbers])
         return groups
 
+    def _slices(self, scan: Scan, draws: Draws) -> Scan:
+        if len(scan) == 1:
+            return scan
+        chosen = draws.choice.choice(scan, min(self.slices, len(scan)), replace=False)
+        return [int(index) for index in chosen]
 
-def _some(lists: list[list[int]], count: int, draws: Draws) -> list[list[int]]:
+
+def _some(lists: list[list[Scan]], count: int, draws: Draws) -> list[list[Scan]]:
     if not lists:
         return []
     chosen = draws.choice.choice(len(lists), min(count, len(lists)), replace=False)
@@ -114,15 +141,25 @@ def parts(dataset: Dataset, modalities: Collection[str]) -> tuple[Dataset, Datas
     return train, known.select(lambda record: record.split == "val")
 
 
-def pools(records: Sequence[Record]) -> dict[str, Pool]:
-    """Identities by modality; where a set tells eyes apart, an eye is an identity."""
-    members: dict[tuple[str, tuple[str, str], str], list[int]] = defaultdict(list)
+def pools(records: Sequence[Record], slices: int = 1) -> dict[str, Pool]:
+    """Identities by modality; where a set tells eyes apart, an eye is an identity.
+
+    Parameters
+    ----------
+    slices
+        With several a scan stands for its patient as a whole, where the set's slices are pooled;
+        with one each of its slices does.
+    """
+    members: dict[tuple[str, tuple[str, str], str], dict[object, Scan]] = defaultdict(dict)
     for index, record in enumerate(records):
-        members[record.modality or "", record.person, record.subject].append(index)
+        whole = slices > 1 and known(record.source, modality=record.modality).pooled
+        scans = members[record.modality or "", record.person, record.subject]
+        scans.setdefault(record.unit if whole else index, []).append(index)
     found: dict[str, Pool] = {}
-    for (modality, _, _), images in members.items():
-        pool = found.setdefault(modality, Pool([], []))
-        (pool.several if len(images) > 1 else pool.single).append(images)
+    for (modality, _, _), by_unit in members.items():
+        pool = found.setdefault(modality, Pool([], [], slices))
+        scans_of = list(by_unit.values())
+        (pool.several if len(scans_of) > 1 else pool.single).append(scans_of)
     return found
 
 

@@ -27,6 +27,7 @@ from mami_core.training.augment import VIEWS
 from mami_core.training.batches import (
     REGIONS,
     Pictures,
+    Scan,
     digest,
     draw_modality,
     identities,
@@ -120,7 +121,7 @@ class EncoderTask:
         self.recipe, self.seed, self.device = recipe, seed, device
         self.data, self.val = parts(dataset, REGIONS)
         self.judges = _judges(self.data, self.val)
-        self.pools = pools(self.data.records)
+        self.pools = pools(self.data.records, recipe.slices)
         # A batch of one identity has nobody to be told from.
         self.usable = [
             name for name, p in sorted(self.pools.items()) if len(p.several) + len(p.single) > 1
@@ -188,19 +189,21 @@ class EncoderTask:
         """Identity, soft-margin batch-hard triplet, modality, and the medical term (Eq. 4)."""
         recipe, draws = self.recipe, Draws(self.seed, step)
         name = draw_modality(self.usable, draws)
-        groups = self.pools[name].groups(max(2, recipe.people), recipe.images, draws)
-        chosen = [index for group in groups for index in group]
+        pool = self.pools[name]
+        groups = pool.groups(max(2, recipe.people // pool.deepest), recipe.images, draws)
+        scans = [scan for group in groups for scan in group]
+        chosen = [index for scan in scans for index in scan]
         images = self.pictures.batch(chosen)
         images = VIEWS[recipe.views](images, self.model.config.image, draws).to(self.device)
         freeze_statistics(self.model)
         seen: Identity = self.model(images)
         who = torch.arange(len(groups), device=self.device).repeat_interleave(recipe.images)
         # Distances in units of their own mean, since the head's scale is free.
-        vectors = seen.tokens.mean(dim=1).float()
+        vectors = _of_scans(seen.tokens.mean(dim=1).float(), scans)
         level = torch.pdist(vectors.detach()).mean().clamp(min=1e-6)
         classes = torch.tensor([self.classes[index] for index in chosen], device=self.device)
         terms = {
-            recipe.identity: (1.0, self._identity(vectors, who, chosen, draws)),
+            recipe.identity: (1.0, self._identity(vectors, who, scans, draws)),
             "triplet": (recipe.triplet, soft_triplet(vectors * (TRIPLET_SCALE / level), who)),
             "modality": (recipe.modality, self._modality(seen, classes)),
         }
@@ -213,7 +216,7 @@ class EncoderTask:
         figures["found"] = _found(vectors.detach(), who)
         return torch.stack([share * loss for share, loss in terms.values()]).sum(), figures
 
-    def _identity(self, vectors: Tensor, who: Tensor, chosen: list[int], draws: Draws) -> Tensor:
+    def _identity(self, vectors: Tensor, who: Tensor, scans: list[Scan], draws: Draws) -> Tensor:
         if self.recipe.identity == "contrast":
             return info_nce(vectors, who, TEMPERATURE)
         if self.model.verifier is not None:
@@ -222,7 +225,7 @@ class EncoderTask:
             same = who[first][:, None] == who[second][None, :]
             shift = int(draws.choice.integers(1, len(first)))
             return self.model.verifier.loss(vectors[first], vectors[second], same, shift)
-        numbers = torch.tensor([self.numbers[index] for index in chosen], device=self.device)
+        numbers = torch.tensor([self.numbers[scan[0]] for scan in scans], device=self.device)
         return functional.cross_entropy(self.learner["classifier"](vectors), numbers)
 
     def _modality(self, seen: Identity, classes: Tensor) -> Tensor:
@@ -307,6 +310,11 @@ def _some(dataset: Dataset) -> Dataset:
     total = accumulate(images[person] for person in people)
     kept = {person for person, count in zip(people, total, strict=True) if count <= MOST_TO_WHITEN}
     return dataset.select(lambda record: record.person in kept)
+
+
+def _of_scans(vectors: Tensor, scans: Sequence[Scan]) -> Tensor:
+    """Pictures ``(B, D)`` to scans ``(S, D)``, the means over their slices (paper, 3.2)."""
+    return torch.stack([one.mean(dim=0) for one in vectors.split([len(scan) for scan in scans])])
 
 
 def _found(vectors: Tensor, who: Tensor) -> float:

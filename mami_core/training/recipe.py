@@ -38,6 +38,9 @@ class Recipe:
         features better and the head narrower, so that the closed form has the last word.
     people, images
         P and K: identities a batch, and images of each.
+    slices
+        Slices that stand for a scan, whose mean it is; with several, so many fewer people are in a
+        batch that it holds no more pictures (the paper's 196 are 24 scans of 8).
     steps
         The number that the preset is made for; None: as long as it is given time.
     """
@@ -55,6 +58,7 @@ class Recipe:
     closed_form: bool = True
     people: int = 18
     images: int = 2
+    slices: int = 1
     steps: int | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +82,7 @@ PRESETS = {
         closed_form=False,
         people=49,
         images=4,
+        slices=8,
         steps=300_000,
     ),
 }

@@ -25,10 +25,16 @@ def _record(patient: str, source: str = "nih", **more: object) -> Record:
     return replace(base, subject=patient, **more)  # type: ignore[arg-type]
 
 
+def _each(groups: list[list[int]]) -> list[list[list[int]]]:
+    """Every picture a scan of its own."""
+    return [[[index] for index in group] for group in groups]
+
+
 def test_pairs_show_one_identity_and_nobody_twice() -> None:
-    pool = Pool([[1, 2, 3], [4, 5], [6, 7]], [[8], [9]])
-    pairs = pool.groups(5, 2, Draws(0, 0))
-    owner = {index: number for number, group in enumerate(pool.several) for index in group}
+    several = [[1, 2, 3], [4, 5], [6, 7]]
+    pool = Pool(_each(several), _each([[8], [9]]))
+    pairs = [[one for (one,) in pair] for pair in pool.groups(5, 2, Draws(0, 0))]
+    owner = {index: number for number, group in enumerate(several) for index in group}
     for first, second in pairs:
         if first in owner:
             assert first != second
@@ -40,15 +46,36 @@ def test_pairs_show_one_identity_and_nobody_twice() -> None:
 
 
 def test_where_nobody_has_two_images_every_pair_is_one_image() -> None:
-    pairs = Pool([], [[0], [1], [2]]).groups(3, 2, Draws(0, 0))
-    assert sorted(pairs) == [[0, 0], [1, 1], [2, 2]]
+    pairs = Pool([], _each([[0], [1], [2]])).groups(3, 2, Draws(0, 0))
+    assert sorted(pairs) == _each([[0, 0], [1, 1], [2, 2]])
+
+
+def test_of_a_scan_so_many_slices_are_drawn_anew_each_time() -> None:
+    scan = list(range(12))
+    (pair,) = Pool([], [[scan]], slices=8).groups(1, 2, Draws(0, 0))
+    assert [len(set(one)) for one in pair] == [8, 8]
+    assert set(pair[0]) | set(pair[1]) <= set(scan)
+    assert set(pair[0]) != set(pair[1])
+
+
+def test_slices_of_a_visit_are_one_scan_where_several_are_asked_for() -> None:
+    slices = [
+        replace(_record("a", "our-ct"), modality="ct", unit=visit, name=f"{visit}/{number}")
+        for visit in "12"
+        for number in range(3)
+    ]
+    assert pools(slices, 8)["ct"].several == [[[0, 1, 2], [3, 4, 5]]]
+    assert pools(slices, 8)["ct"].deepest == 3
+    assert pools(slices)["ct"].several == _each([list(range(6))])
+    places = [replace(one, source="lidc") for one in slices]
+    assert pools(places, 8)["ct"].several == _each([list(range(6))])
 
 
 def test_the_eyes_of_a_person_are_two_identities_where_the_set_says_so() -> None:
     eyes = [replace(_record("a"), modality="fundus", subject=f"a/{side}") for side in "LRL"]
     found = pools(eyes)["fundus"]
-    assert found.several == [[0, 2]]
-    assert found.single == [[1]]
+    assert found.several == _each([[0, 2]])
+    assert found.single == _each([[1]])
 
 
 def test_body_parts_that_the_networks_do_not_know_stay_out(data: Dataset) -> None:

@@ -211,6 +211,20 @@ def test_the_papers_own_configuration_builds_trains_a_step_and_embeds(
         assert task.model(torch.rand(1, 3, 224, 224)).identity.shape == (1, 768)
 
 
+def test_a_scan_of_several_slices_is_one_image_and_a_batch_grows_no_larger(
+    data: Dataset, tiny: Config
+) -> None:
+    data.records[:] = [replace(one, modality="ct", unit="scan") for one in data.records]
+    task = _encoder_task(data, tiny, RECIPES["paper"], {})
+    shown: list[int] = []
+    task.model.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
+    alone: list[int] = []
+    task.learner["classifier"].register_forward_pre_hook(lambda _, x: alone.append(len(x[0])))
+    task.loss(0)
+    # Four people of three pictures are two of three scans of two slices.
+    assert (shown, alone) == ([12], [6])
+
+
 @pytest.mark.parametrize("groups", [32, 64, 128])
 def test_all_ablated_group_counts_build(groups: int) -> None:
     for size, config in SIZES.items():
