@@ -1,10 +1,10 @@
 """Whether the medical encoder sees what it is there for.
 
-    python benchmarks/medical.py DATA
+    python benchmarks/medical.py DATA [WEIGHTS]
 
-1. Pneumonia on DATA/kermany, split `val`: AUC of the bundled `mfm_tiny` less that of a linear probe
-   (logistic regression fitted on `train`) on the frozen ImageNet network, with its interval over
-   patients.
+1. Pneumonia on DATA/kermany, split `val`: AUC of the bundled `mfm_tiny` (or of WEIGHTS) less that
+   of a linear probe (logistic regression fitted on `train`) on the frozen ImageNet network, with
+   its interval over patients; and every other finding, over all sets that know it.
 2. Lesions: phantom X-rays with an opacity that is added, and one that is erased, in five steps;
    `utility` has to fall at each.
 
@@ -15,6 +15,7 @@ every step of every phantom; AUC 0.983 against 0.984, difference -0.002 (-0.012 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +27,18 @@ from sklearn.preprocessing import StandardScaler
 
 from deid.phantoms.xray import chest_xray
 from deid.risk.utility import utility
-from mami_core.data import Dataset, open_dataset, square
+from mami_core.data import Dataset, Record, open_dataset, square
 from mami_core.evaluation import auc
 from mami_core.evaluation.embed import in_batches
 from mami_core.evaluation.yardsticks import LAST, imagenet
 from mami_core.weights import load
 
-FINDING, RESAMPLES = "Pneumonia", 1000
+FINDING, RESAMPLES = "xray:Pneumonia", 1000
+SETS, SPLITS = ("nih", "kermany", "odir", "tvhl"), ("train", "val")
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = range(12)
 
 Array = NDArray[np.float64]
-
-
-def labels(dataset: Dataset) -> Array:
-    """1 and 0 of each image."""
-    return np.array([record.findings[FINDING] for record in dataset.records], dtype=np.float64)
 
 
 def difference(scores: Array, others: Array, truth: Array, people: list[str]) -> tuple[float, ...]:
@@ -65,34 +62,55 @@ def difference(scores: Array, others: Array, truth: Array, people: list[str]) ->
     return figure(np.ones(len(names))), *np.quantile(drawn, (0.025, 0.975))
 
 
-def against_a_probe(folder: Path) -> bool:
-    """Print both AUCs and their difference."""
-    whole = open_dataset(folder / "kermany").select(lambda record: FINDING in record.findings)
-    train, val = (
-        whole.select(lambda record, name=name: record.split == name)  # type: ignore[misc]
-        for name in ("train", "val")
-    )
-    network = imagenet("cpu")
-    seen = [network.embed(part.squares(network.size))[:, -LAST:] for part in (train, val)]
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
-    probe.fit(seen[0], labels(train))
-    others = probe.decision_function(seen[1])
-    medical = load("mfm_tiny")
-    column = medical.facts["findings"].index(f"xray:{FINDING}")
-    logits = in_batches(lambda pictures: medical.model(pictures).logits, "cpu")
-    scores = logits(val.squares(medical.facts["image"]))[:, column].astype(np.float64)
-    truth = labels(val)
-    people = ["/".join(record.person) for record in val.records]
-    ours, theirs = (auc(one[truth == 1], one[truth == 0]) for one in (scores, others))
-    apart, low, high = difference(scores, others, truth, people)
-    print(f"{FINDING}, kermany val: mfm_tiny {ours:.4f}, linear probe {theirs:.4f}")
-    print(f"difference {apart:+.4f} ({low:+.4f} to {high:+.4f})")
-    return low > 0
+def against_probes(folder: Path, weights: str) -> bool:
+    """Print both AUCs of each finding and their difference; pneumonia on kermany first."""
+    whole = Dataset.join([open_dataset(folder / name) for name in SETS])
+    network, medical = imagenet("cpu"), load(weights)
+    logits_of = in_batches(lambda pictures: medical.model(pictures).logits, "cpu")
+    parts = [whole.select(lambda record, name=name: record.split == name) for name in SPLITS]  # type: ignore[misc]
+    frozen = [network.embed(part.squares(network.size))[:, -LAST:] for part in parts]
+    logits = logits_of(parts[1].squares(medical.facts["image"])).astype(np.float64)
+    names = medical.facts["findings"]
+    ahead = False
+    for source, name in [("kermany", FINDING), *(("", name) for name in names)]:
+        known = [_known(part.records, name, source) for part in parts]
+        truths = [_truth(part.records, rows, name) for part, rows in zip(parts, known, strict=True)]
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
+        probe.fit(frozen[0][known[0]], truths[0])
+        scores = logits[known[1], names.index(name)]
+        others = probe.decision_function(frozen[1][known[1]])
+        people = ["/".join(parts[1].records[row].person) for row in known[1]]
+        ours, theirs = (auc(x[truths[1] == 1], x[truths[1] == 0]) for x in (scores, others))
+        apart, low, high = difference(scores, others, truths[1], people)
+        print(
+            f"{name:20} {source or 'all':8} {int(truths[1].sum()):4} of {len(people):4}: "
+            f"{ours:.4f}, probe {theirs:.4f}, difference {apart:+.4f} ({low:+.4f} to {high:+.4f})"
+        )
+        ahead |= bool(source) and low > 0
+    return ahead
 
 
-def lesions() -> bool:
+def _known(records: Sequence[Record], name: str, source: str) -> list[int]:
+    """Rows of images of which the finding is known; of all sources where none is named."""
+    modality, finding = name.split(":")
+    return [
+        row
+        for row, record in enumerate(records)
+        if record.modality == modality
+        and finding in record.findings
+        and source in ("", record.source)
+    ]
+
+
+def _truth(records: Sequence[Record], rows: Sequence[int], name: str) -> Array:
+    """1 and 0 of each."""
+    finding = name.split(":")[1]
+    return np.array([records[row].findings[finding] for row in rows], dtype=np.float64)
+
+
+def lesions(weights: str) -> bool:
     """Print mean utility by the share of an opacity that is there, or gone."""
-    medical = load("mfm_tiny")
+    medical = load(weights)
     size, zero = medical.facts["image"], medical.facts["zero"]["xray"]
     rows: dict[str, list[list[float]]] = {"added": [], "erased": []}
     y, x = np.mgrid[-1:1:512j, -1:1:512j]
@@ -122,9 +140,10 @@ def lesions() -> bool:
 
 def main() -> int:
     """Both; 1 where one does not hold."""
-    if len(sys.argv) != 2:
-        sys.exit("give the folder of the data sets")
-    held = [lesions(), against_a_probe(Path(sys.argv[1]))]
+    if len(sys.argv) not in (2, 3):
+        sys.exit("give the folder of the data sets, and weights if not the bundled ones")
+    weights = sys.argv[2] if len(sys.argv) == 3 else "mfm_tiny"
+    held = [lesions(weights), against_probes(Path(sys.argv[1]), weights)]
     return int(not all(held))
 
 

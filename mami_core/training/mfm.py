@@ -18,6 +18,7 @@ from torch.nn import functional
 from mami_core.data import Dataset, Record
 from mami_core.evaluation import auc
 from mami_core.models.mfm import MedicalConfig, MedicalEncoder
+from mami_core.training import finding_heads
 from mami_core.training.augment import views
 from mami_core.training.batches import Pictures, digest, draw_modality, parts, stored
 from mami_core.training.draws import Draws
@@ -116,7 +117,9 @@ class MedicalTask:
         first = self.model(views(images, size, draws).to(self.device))
         second = self.model(views(images, size, draws).to(self.device))
         labels = torch.from_numpy(self.labels[chosen]).to(self.device)
-        findings = masked_bce(first.logits, labels, self.weight)
+        findings = torch.stack(
+            [masked_bce(seen.logits, labels, self.weight) for seen in (first, second)]
+        ).mean()
         one, other = (functional.normalize(m.keys.flatten(1), dim=1) for m in (first, second))
         itself = torch.arange(len(chosen), device=self.device)
         contrast = functional.cross_entropy(one @ other.T / TEMPERATURE, itself)
@@ -124,7 +127,10 @@ class MedicalTask:
         return findings + CONTRAST_SHARE * contrast, figures
 
     def facts(self) -> dict[str, Any]:
-        """Platt scaling on `val`, AUC of each finding there, and what utility 0 means."""
+        """Fit the heads anew; Platt scaling on `val`, AUC of each finding there, and what utility 0
+        means.
+        """
+        self._fit_heads()
         part = self.val if len(self.val) else self.data
         logits, keys = self._seen(part)
         labels = table(part.records, self.findings)
@@ -146,6 +152,17 @@ class MedicalTask:
             "judged_on": "val" if len(self.val) else "train",
             "findings_val": held,
         }
+
+    @torch.no_grad()
+    def _fit_heads(self) -> None:
+        keys = self._seen(self.data)[1].reshape(len(self.data), -1)
+        people = [record.person for record in self.data.records]
+        for index in range(len(self.findings)):
+            known = np.flatnonzero(~np.isnan(self.labels[:, index]))
+            truth = self.labels[known, index]
+            weight, bias = finding_heads.fit(keys[known], truth, [people[row] for row in known])
+            self.model.heads.weight[index] = torch.from_numpy(weight)
+            self.model.heads.bias[index] = bias
 
     def _seen(self, dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         pictures = Pictures(dataset, self.model.config.image)
