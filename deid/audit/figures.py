@@ -19,7 +19,7 @@ from mami_core.evaluation.detection import detection, found_among
 from mami_core.evaluation.intervals import mean_difference, resampled
 from mami_core.evaluation.llr import FEWEST as FEWEST_TO_CALIBRATE
 from mami_core.evaluation.llr import c_llr
-from mami_core.evaluation.protocol import Gallery, Pairs, normalised, pooled, usable
+from mami_core.evaluation.protocol import Gallery, Pairs, cosines, normalised, pooled, usable
 from mami_core.evaluation.several import Pool, pool
 from mami_core.evaluation.singling_out import FEWEST, guess, most_people, singling_out
 
@@ -33,8 +33,6 @@ IMAGES = {"1": 1, "2": 2, "5": 5, "all": None}
 FEWEST_PATIENTS = 30
 #: Divisions of people that singling out is averaged over for each query of several images.
 DRAWS_POOLED = 25
-#: Cosines are equal from here on: what rounding does must not order equal pictures.
-DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -117,36 +115,24 @@ def score(
         held, kept, queries=None if same else asked, asking=asking, copies=linkage.copies
     )
     cells = grid(
-        (normalised(asked) @ normalised(held).T).round(DIGITS),
+        cosines(normalised(asked), normalised(held)),
         kept,
         ordered=not same,
         asking=asking,
         copies=linkage.copies,
     )
-    order = np.argsort(compared.impostor.round(DIGITS), kind="stable")
     several = {
         name: pool(held, kept, images, queries=asked, asking=asking)
         for name, images in ({} if linkage.copies else IMAGES).items()
     }
     return Scores(
-        _rounded(searched),
-        replace(
-            compared,
-            mated=compared.mated.round(DIGITS),
-            impostor=compared.impostor.round(DIGITS)[order],
-        ),
+        searched,
+        compared,
         cells,
         [kept[index] for index in searched.query],
-        {
-            name: replace(one, together=_rounded(one.together), alone=_rounded(one.alone))
-            for name, one in several.items()
-        },
+        several,
         kept,
     )
-
-
-def _rounded(found: Gallery) -> Gallery:
-    return replace(found, own=found.own.round(DIGITS), impostors=found.impostors.round(DIGITS))
 
 
 def figures(

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from deid.audit.bench import Bench
 from deid.audit.exposure import age_band
-from deid.audit.figures import DIGITS, Draws
+from deid.audit.figures import Draws
 from deid.audit.linkages import ORIGINAL, Linkage
 from deid.audit.reading import readers, reading
 from mami_core.data import Record
 from mami_core.evaluation import patient_mean
 from mami_core.evaluation.inference import UNKNOWN, Codes, Flags, added, guessed, read_off
-from mami_core.evaluation.protocol import normalised, numbers, pooled, usable
+from mami_core.evaluation.protocol import cosines, normalised, numbers, pooled, usable
 
 Array = NDArray[np.float64]
 
@@ -85,7 +85,7 @@ def _searched(
     mates = (subject[:, None] == subject) & (unit[:, None] != unit)
     return _Fold(
         np.array([place[id(record)] for record in kept]),
-        (normalised(asked) @ normalised(held).T).round(DIGITS),
+        cosines(normalised(asked), normalised(held)),
         mates,
         patient[:, None] != patient,
     )

@@ -2,8 +2,8 @@
 
 The same recipe, patients and seeds, with a planted remover in place of the real one. An attacker
 passes when it *reaches* (its AUC on originals is near the best attacker's, a bundled encoder among
-them: else the weak would pass beside the weak) and *breaks* every plant (its AUC there is near its
-own on originals).
+them, and above chance by more than it may lose: else the weak would pass beside the weak) and
+*breaks* every plant (its AUC there is near its own on originals).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ PLANTS = ("identity", "warp", "tone", "shuffle")
 ENCODERS = ("mami", "judge")
 #: How far below the best attacker, and below itself, an attacker may stay.
 REACH, BREAK = 0.03, 0.05
+CHANCE = 0.5
 
 Linkages = Mapping[str, Any]
 
@@ -51,7 +52,8 @@ def verdicts(own: Linkages, planted: Mapping[str, Linkages]) -> dict[str, Any]:
             for plant, linkages in planted.items()
         }
         lowest = min((auc for one in against.values() for auc in one.values()), default=0.0)
-        reaches = compared and alone >= best - REACH
+        above = float(found["auc"]["low"]) - BREAK > CHANCE
+        reaches = compared and above and alone >= best - REACH
         said[name] = {
             "auc": alone,
             "best": best if compared else None,

@@ -21,7 +21,7 @@ from deid.audit.attackers import named as attackers_named
 from deid.audit.attackers.mami import taught_the_bundled
 from deid.audit.bench import Bench
 from deid.audit.by_gradient import send_one
-from deid.audit.doubles import LOOK, doubles, thumbnails
+from deid.audit.doubles import DIGESTS, LOOK, digests, doubles, thumbnails
 from deid.audit.exposure import Exposed
 from deid.audit.figures import FEWEST_PATIENTS, Draws
 from deid.audit.kept import keeping
@@ -224,7 +224,10 @@ def _audited(
         rows = Attacker(rows_of, SIDE)
         looking, learning = ({UNDO: rows, **those} for those in (looking, learning))
     seen, own, lost = source.seen(
-        {LOOK: thumbnails(), **looking}, learning, forms, partial(told, "looking at")
+        {LOOK: thumbnails(), DIGESTS: digests(), **looking},
+        learning,
+        forms,
+        partial(told, "looking at"),
     )
     undecodable = Counter(lost[row] for row in plan.tested if row in lost)
     plan = plan.readable(lost)

@@ -59,7 +59,8 @@ def sentence(source: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> 
         f"{found['linkage']}, {found['attacker']}{_caveat(found)}{weak})"
     )
     if source["useless"]:
-        said += " The release is private and useless: it shows everybody the same picture."
+        how = "private and useless" if found["low"] <= found["guess"] else "useless"
+        said += f" The release is {how}: it shows everybody the same picture."
     return said
 
 

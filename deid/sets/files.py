@@ -16,7 +16,7 @@ from deid.images.record import Found, Header
 from deid.reasons import Withheld
 from mami_core.data import Record, known, split_of
 from mami_core.data.folders import SOURCE
-from mami_core.data.store import UnreadableError
+from mami_core.data.record import UnreadableError
 
 File = tuple[Found, Header]
 

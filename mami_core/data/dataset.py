@@ -13,9 +13,9 @@ from mami_core.data.folders import read_folders
 from mami_core.data.known import known
 from mami_core.data.manifest import MANIFEST, read_manifest
 from mami_core.data.mimic import read_mimic
-from mami_core.data.record import DatasetError, Record, UndecodableError
+from mami_core.data.record import DatasetError, Record, UndecodableError, UnreadableError
 from mami_core.data.square import square
-from mami_core.data.store import Store, UnreadableError
+from mami_core.data.store import Store
 
 #: Archives that are known by name and opened at a root.
 ARCHIVES: dict[str, Callable[[Path], tuple[list[Record], Store]]] = {"mimic": read_mimic}

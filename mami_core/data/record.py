@@ -17,6 +17,10 @@ class DatasetError(ValueError):
     """
 
 
+class UnreadableError(ValueError):
+    """An image can not be decoded; `str` of it is why, in static words."""
+
+
 class UndecodableError(DatasetError):
     """One image of a data set can not be decoded; `why`, in static words."""
 

@@ -14,10 +14,6 @@ from mami_core.data.pixels import decode
 from mami_core.data.record import DatasetError
 
 
-class UnreadableError(ValueError):
-    """An image can not be decoded; `str` of it is why, in static words."""
-
-
 class Store(Protocol):
     """Gives the picture of an image by its name."""
 

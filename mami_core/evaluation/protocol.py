@@ -23,6 +23,9 @@ from mami_core.evaluation.metrics import Ranks, found_within
 
 Array = NDArray[np.float64]
 
+#: Cosines are equal from here on: what rounding does must not order equal pictures.
+DIGITS = 9
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -83,6 +86,12 @@ def normalised(embeddings: NDArray[np.floating]) -> Array:
     rows = np.asarray(embeddings, dtype=np.float64)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(length > 0, length, 1.0)
+
+
+def cosines(first: Array, second: Array) -> Array:
+    """``(n, m)`` of normalised rows ``(n, d)`` and ``(m, d)``; equal pictures are equally alike."""
+    found: Array = (first @ second.T).round(DIGITS)
+    return found
 
 
 def usable(records: Sequence[Record]) -> NDArray[np.intp]:
@@ -175,9 +184,9 @@ def gallery(
     query = np.flatnonzero(((units_of[subject] > 1) | copies) & asks)
     # A person without the query's own unit: what is left of the sum.
     rest = rows if copies else normalised(sums[subject[query]] - unit_sums[unit[query]])
-    impostors = asked[query] @ normalised(sums).T
+    impostors = cosines(asked[query], normalised(sums))
     impostors[patient[query][:, None] == owner[None, :]] = np.nan
-    own = np.einsum("qd,qd->q", asked[query], rest)
+    own = np.einsum("qd,qd->q", asked[query], rest).round(DIGITS)
     return Gallery(query, patient[query], own, impostors)
 
 
@@ -214,7 +223,7 @@ def pairs(
     elif asking is not None:
         compared &= asking[:, None]
     first, second = np.nonzero(compared)
-    scores = (asked @ rows.T)[first, second]
+    scores = cosines(asked, rows)[first, second]
     mates = (subject[first] == subject[second]) & (unit[first] != unit[second])
     if copies:
         mates = first == second

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mami_core.data.record import Record
-from mami_core.evaluation.protocol import Gallery, normalised, summed
+from mami_core.evaluation.protocol import DIGITS, Gallery, cosines, normalised, summed
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -87,9 +87,10 @@ def pool(
     people = normalised(sums)
 
     def searched(query: Array, first: Rows, held: Array) -> Gallery:
-        impostors = query @ people.T
+        impostors = cosines(query, people)
         impostors[patient[first][:, None] == owner[None, :]] = np.nan
-        return Gallery(first, patient[first], np.einsum("qd,qd->q", query, held), impostors)
+        own = np.einsum("qd,qd->q", query, held).round(DIGITS)
+        return Gallery(first, patient[first], own, impostors)
 
     whose = np.repeat(np.arange(len(drawn)), [len(one) for one in drawn])
     every = np.concatenate(drawn)

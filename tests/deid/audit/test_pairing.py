@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
@@ -152,3 +153,17 @@ def test_what_can_not_be_paired_is_one_line(
     assert "\n" not in str(caught.value)
     assert str(originals) not in str(caught.value)
     assert "val0" not in str(caught.value)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_pictures_that_differ_by_a_grey_value_no_attacker_sees_are_not_called_the_same(
+    originals: Path, released: tuple[Path, Path], marked: bool
+) -> None:
+    for number, path in enumerate(sorted(released[0].glob("*.png"))):
+        grey = np.full((64, 64), 128, np.uint8)
+        grey[number, 7] += marked
+        Image.fromarray(grey).save(path)
+    release = paired(open_dataset(originals), *released, None)
+    assert release is not None
+    record = audit(release.originals, Options(attackers=("pixels",)), release)
+    assert record["sources"]["demo"]["useless"] is not marked

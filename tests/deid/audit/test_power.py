@@ -6,7 +6,11 @@ from deid.audit.power import verdict, verdicts
 
 
 def figures(**aucs: float) -> dict:
-    return {"attackers": {name: {"auc": {"value": auc}} for name, auc in aucs.items()}}
+    return {
+        "attackers": {
+            name: {"auc": {"value": auc, "low": auc - 0.04}} for name, auc in aucs.items()
+        }
+    }
 
 
 def control(shuffled: float, own: float = 0.94, best: float = 0.95) -> dict:
@@ -39,6 +43,16 @@ def test_one_that_does_not_is_too_weak_to_tell(said: dict, words: str) -> None:
     assert verdict(said).startswith("too weak to tell")
     assert words in verdict(said)
     assert "private" not in verdict(said)
+
+
+def test_nobody_passes_who_finds_nobody_on_the_originals() -> None:
+    """Behind a plant there is nothing left to lose."""
+    chance = {"mami": 0.52, "outline": 0.58}
+    originals = {basis: figures(**chance) for basis in ("fixed", "adaptive")}
+    planted = {"shuffle": {"outer": {"adaptive": figures(**chance)}}}
+    said = verdicts({"original": originals}, planted)
+    assert not any(one["passes"] for one in said.values())
+    assert "outline has AUC 0.58 on originals" in verdict(said)
 
 
 def test_the_weak_do_not_pass_beside_the_weak() -> None:

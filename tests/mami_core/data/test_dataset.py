@@ -5,7 +5,7 @@ import gzip
 import io
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from pydicom.data import get_testdata_file
 
 from mami_core.data import Dataset, DatasetError, known, modality_of, open_dataset, split_of
 from mami_core.data.pixels import decode
+from mami_core.data.record import UnreadableError
 
 
 def png(seed: int = 0, size: tuple[int, int] = (20, 12), *, colour: bool = False) -> bytes:
@@ -258,10 +259,6 @@ def test_right_eyes_are_mirrored(tmp_path: Path) -> None:
 
 
 def test_deep_grey_alpha_and_monochrome1_become_the_picture_that_is_meant() -> None:
-    deep = np.array([[0, 65535], [32768, 100]], np.uint16)
-    buffer = io.BytesIO()
-    Image.fromarray(deep).save(buffer, "png")
-    assert np.allclose(decode(buffer.getvalue()), deep / 65535.0)
     buffer = io.BytesIO()
     Image.fromarray(np.full((4, 4, 4), 128, np.uint8)).save(buffer, "png")
     assert decode(buffer.getvalue()).shape == (4, 4, 3)
@@ -272,6 +269,46 @@ def test_deep_grey_alpha_and_monochrome1_become_the_picture_that_is_meant() -> N
     dataset.PhotometricInterpretation = "MONOCHROME1"
     dataset.save_as(inverted)
     assert np.allclose(decode(plain.getvalue()), 1 - decode(inverted.getvalue()), atol=1e-6)
+
+
+@pytest.mark.parametrize(("times", "more"), [(257, 0), (16, 0), (1, 0), (128, 32768)], ids=str)
+def test_however_a_picture_fills_sixteen_bits_it_is_shown_alike(times: int, more: int) -> None:
+    eight = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    deep = np.uint16(eight * times + more)
+    for kind in ("png", "tiff"):
+        buffer = io.BytesIO()
+        Image.fromarray(deep).save(buffer, kind)
+        assert np.abs(decode(buffer.getvalue()) - eight / 255.0).max() < 0.005
+
+
+def test_eight_bits_that_show_next_to_nothing_are_stretched() -> None:
+    faint = np.uint8(120 + np.arange(64).reshape(8, 8) % 4)
+    buffer, plain = io.BytesIO(), io.BytesIO()
+    Image.fromarray(faint).save(buffer, "png")
+    assert np.allclose(decode(buffer.getvalue()), (faint - 120) / 3.0, atol=0.01)
+    Image.fromarray(np.full((8, 8), 77, np.uint8)).save(plain, "png")
+    assert np.allclose(decode(plain.getvalue()), 77 / 255.0)
+
+
+def _transparent() -> Image.Image:
+    hidden = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    return Image.merge("LA", (Image.new("L", (8, 8), 90), hidden))
+
+
+@pytest.mark.parametrize(
+    ("picture", "why"),
+    [
+        (_transparent, "transparent"),
+        (lambda: Image.fromarray(np.float32([[0.0, np.nan], [1.0, 2.0]])), "no numbers"),
+        (lambda: Image.new("1", (30000, 30000)), "more pixels"),
+    ],
+)
+def test_what_can_not_be_judged_is_no_picture(picture: Callable[[], Image.Image], why: str) -> None:
+    buffer = io.BytesIO()
+    image = picture()
+    image.save(buffer, "tiff" if image.mode == "F" else "png")
+    with pytest.raises(UnreadableError, match=why):
+        decode(buffer.getvalue())
 
 
 def test_the_words_for_modalities() -> None:

@@ -136,6 +136,16 @@ def test_a_good_encoder_finds_everybody_and_noise_finds_chance() -> None:
     assert constant.rank1.value == pytest.approx(1 / 40)
 
 
+def test_one_picture_for_everybody_finds_chance_whatever_rounding_does() -> None:
+    _, records = people(20, 2, 1.0)
+    for seed in range(5):
+        one = np.random.default_rng(seed).normal(size=512).astype(np.float32)
+        found = figures(np.tile(one, (len(records), 1)), records)
+        assert found is not None
+        assert found.auc.value == pytest.approx(0.5)
+        assert found.rank1.value == pytest.approx(1 / 20)
+
+
 def test_the_scale_of_an_embedding_says_nothing() -> None:
     embeddings, records = people(20, 2, 1.0)
     scaled = embeddings * np.random.default_rng(0).uniform(0.1, 10, size=(40, 1))
