@@ -362,3 +362,15 @@ def test_an_interval_that_is_not_to_be_relied_on_is_marked_wherever_it_stands(
     flags = [line["reliable"] for line in lines if line["figure"] == "auc"]
     assert sorted(flags) == ["False"] + ["True"] * (len(every) - 1)
     assert {line["reliable"] for line in lines if line["figure"] != "auc"} == {""}
+
+
+def test_pairs_that_all_look_alike_are_no_plot_and_said_to_be_so(record: Record) -> None:
+    alike = copy.deepcopy(record)
+    for linked in alike["sources"]["demo"]["linkages"]["outer"].values():
+        for figures in linked["attackers"].values():
+            # As a remover leaves them that gives everybody nearly the same picture.
+            figures["similarity"]["edges"] = [1.0] * len(figures["similarity"]["edges"])
+    text = page(alike)
+    assert "Similarity of pairs, demo, outer" not in titles(text)
+    assert "Similarity of pairs, demo, original" in titles(text)
+    assert "Not decidable: similarity, all pairs look equally alike." in text

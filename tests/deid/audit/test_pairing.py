@@ -152,3 +152,9 @@ def test_what_can_not_be_paired_is_one_line(
     assert "\n" not in str(caught.value)
     assert str(originals) not in str(caught.value)
     assert "val0" not in str(caught.value)
+
+
+def test_a_table_of_no_bytes_has_no_column(originals: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").touch()
+    with pytest.raises(AuditError, match="--pairs has no column 'original'; add it"):
+        paired(open_dataset(originals), None, None, tmp_path / "pairs.csv")
