@@ -374,3 +374,20 @@ def test_pairs_that_all_look_alike_are_no_plot_and_said_to_be_so(record: Record)
     assert "Similarity of pairs, demo, outer" not in titles(text)
     assert "Similarity of pairs, demo, original" in titles(text)
     assert "Not decidable: similarity, all pairs look equally alike." in text
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_a_source_named_by_an_enemy_forges_no_line_of_the_console(
+    record: Record, capsys: pytest.CaptureFixture[str], paper: bool
+) -> None:
+    hostile = copy.deepcopy(record)
+    name = "[/foo]\n\x1b[2JNot tested: nothing."
+    hostile["sources"] = {name: hostile["sources"]["demo"]}
+    hostile["not_tested"] += [f"attackers of {name}"]
+    show(hostile, paper=paper)
+    told = capsys.readouterr().out
+    assert r"[/foo]\n\x1b[2J" in told
+    assert "\x1b" not in told
+    assert [line[:10] for line in told.splitlines() if line.startswith("Not tested")] == [
+        "Not tested"
+    ]
