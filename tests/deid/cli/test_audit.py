@@ -191,3 +191,12 @@ def test_table_4_lays_the_figures_out_as_the_paper_does_and_leaves_what_is_absen
     call = ["audit", str(folder), "--attacker=pixels", "--json"]
     plain, tabled = (CliRunner().invoke(app, [*call, *more]) for more in ([], ["--table=4"]))
     assert plain.stdout == tabled.stdout
+
+
+def test_names_that_are_no_utf_8_are_audited(app: Typer, of_bytes: Path, tmp_path: Path) -> None:
+    call = ["audit", str(of_bytes), "--split=train", "--attacker=outline,header"]
+    call += ["--remover=noise:20", "--adaptive", "--bootstrap=100", f"--report={tmp_path / 'r'}"]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    with (tmp_path / "r" / "most_exposed.csv").open(newline="") as file:
+        assert {row["patient"][:7] for row in csv.DictReader(file)} == {r"who\udc"}

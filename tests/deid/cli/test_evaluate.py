@@ -217,3 +217,9 @@ def test_a_source_named_by_an_enemy_is_text(
     assert r"[/foo]\x1b[2J\nforged" in done.stdout
     assert "\x1b" not in done.output
     assert not any(line.lstrip().startswith("forged") for line in done.stdout.splitlines())
+
+
+def test_names_that_are_no_utf_8_are_scored(app: Typer, encoder: Path, of_bytes: Path) -> None:
+    done = CliRunner().invoke(app, [str(encoder), str(of_bytes), "--json", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert "folder" in json.loads(done.stdout)["sources"]

@@ -105,3 +105,11 @@ def test_folders_that_hold_nothing_to_match_are_one_line(
         assert done.exit_code == 2
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_names_that_are_no_utf_8_are_matched(app: Typer, of_bytes: Path, tmp_path: Path) -> None:
+    call = [str(of_bytes), "--attacker=pixels", "--modality=xray", "--false-match-rate=0.05"]
+    done = CliRunner().invoke(app, [*call, f"--report={tmp_path / 'r'}"])
+    assert done.exit_code == 0, done.output
+    assert "pairs of images match at a false-match rate of 0.05" in done.stdout
+    assert b"who" in (tmp_path / "r" / "matches.csv").read_bytes()
