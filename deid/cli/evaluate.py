@@ -21,7 +21,7 @@ def evaluate(
     ),
     device: Annotated[Device, typer.Option(help="Where the encoder runs.")] = Device.auto,
     report: Annotated[
-        Path | None,
+        str | None,  # as a path an empty name would be the current folder
         typer.Option(metavar="DIR", help="New folder for figures.json and evaluate.html (plots)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -204,6 +204,12 @@ def test_a_report_into_a_folder_in_use_is_refused_before_anything_is_scored(
         assert done.stderr.count("\n") == 1
         assert str(tmp_path) not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "empty").mkdir(mode=0o755)
+    monkeypatch.chdir(tmp_path / "empty")
+    done = CliRunner().invoke(app, [str(encoder), str(folder), "--report="])
+    assert done.exit_code == 2
+    assert "--report is empty; name a folder" in done.stderr
+    assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o755
 
 
 def test_a_source_named_by_an_enemy_is_text(
