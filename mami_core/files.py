@@ -55,7 +55,7 @@ def write_text(path: Path, chunks: Iterable[str], *, mode: int = 0o600) -> None:
     Names of files that are no UTF-8 come out as the bytes that they are.
     """
     with atomic(path, mode=mode) as stream:
-        stream.writelines(chunk.encode("utf-8", "surrogateescape") for chunk in chunks)
+        stream.writelines(map(as_bytes, chunks))
 
 
 def write_csv(
@@ -73,6 +73,13 @@ def _lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:
         yield line.getvalue()
         line.seek(0)
         line.truncate()
+
+
+def as_bytes(name: str) -> bytes:
+    """A name as the bytes that it is: a file's, and so a folder's and its patient's, may be no
+    UTF-8.
+    """
+    return name.encode("utf-8", "surrogateescape")
 
 
 def owner_only(path: str, flags: int) -> int:

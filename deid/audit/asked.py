@@ -94,4 +94,9 @@ def _linkages(options: Options, *, released: bool) -> tuple[str, ...]:
                 f"--linkage {name} is of attackers who learn by what a release made of others; "
                 "give --adaptive and a release"
             )
+    for name in options.linkages:  # of the usual ones those are tried that there are
+        if LINKAGES[name].released and not (options.remover or released):
+            raise AuditError(
+                f"--linkage {name} is of a release; give a --remover, or --protected or --pairs"
+            )
     return names

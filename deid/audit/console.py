@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -29,6 +28,8 @@ from deid.audit.words import (
     pooled_in_words,
     unreliable,
 )
+from deid.report.printing import add, plain_console, say, titled
+from deid.report.words import visible
 
 #: Columns of a line that holds a whole table of the paper, at most.
 WIDEST = 1000
@@ -39,7 +40,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr for as long as the audit runs, with the time that is left."""
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -51,7 +52,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     def told(what: str, done: int, total: int) -> None:
         if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total)
+            tasks[what] = bar.add_task(visible(what), total=total)
         bar.update(tasks[what], completed=done, total=total)
 
     with bar:
@@ -66,28 +67,28 @@ def show(record: Mapping[str, Any], *, paper: bool = False) -> None:
     paper
         Figures as table 4 of the paper has them, in place of a table a source.
     """
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(first_sentence(record), markup=False)
+    console = plain_console(soft_wrap=True)
+    say(console, first_sentence(record))
     if left_out := left_out_in_words(record):
-        console.print(left_out, markup=False)
+        say(console, left_out)
     if paper:
         _print_whole(console, _as_in_the_paper(record))
     for name, source in record["sources"].items():
         if not paper:
             console.print(_table(name, source))
         for line in _notes(name, source):
-            console.print(line, markup=False)
+            say(console, line)
         for linkage in source["linkages"]:
             if known := knowledge(record, linkage):
-                console.print(f"{name}: {known}.", markup=False)
+                say(console, f"{name}: {known}.")
     if unreliable(record) and not paper:
-        console.print(f"{UNRELIABLE}.", markup=False)
-    console.print(last_line(record), markup=False)
+        say(console, f"{UNRELIABLE}.")
+    say(console, last_line(record))
 
 
 def _table(name: str, source: Mapping[str, Any]) -> Table:
     title = f"{name} ({source['kind']}): figure (95 % interval over patients)"
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    table = titled(title, title_justify="left")
     for column in ("linkage", "attacker", "AUC", "rank-1", "patients"):
         table.add_column(column, no_wrap=True)
     for linkage, linked in source["linkages"].items():
@@ -97,27 +98,27 @@ def _table(name: str, source: Mapping[str, Any]) -> Table:
                 rank1 = figures["rank1"]
                 people = f"{figures['patients']} of {rank1['gallery']}"
                 texts = (_text(figures["auc"]), _text(rank1), people)
-                table.add_row(next(labels, ""), attacker, *texts)
+                add(table, next(labels, ""), attacker, *texts)
                 chance = f"{rank1['chance']:.3f}"
             if found["attackers"]:
-                table.add_row(next(labels, ""), "chance", "0.500", chance, end_section=True)
+                add(table, next(labels, ""), "chance", "0.500", chance, end_section=True)
     return table
 
 
 def _as_in_the_paper(record: Mapping[str, Any]) -> Table:
     title = "Table 4: rank-1 in % (95 % interval over patients); of the paper, on Chest-X"
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    table = titled(title, title_justify="left")
     table.add_column("attacker", no_wrap=True)
     for name, source in record["sources"].items():
         for number, (_, _, column) in enumerate(table4.COLUMNS):
-            said = f"{name}, {source['modality']}" if not number else ""
+            said = visible(f"{name}, {source['modality']}") if not number else ""
             table.add_column(f"{said}\n{column}", no_wrap=True)
     for number, column in enumerate(("original", "protected")):
         table.add_column(f"{'' if number else 'paper'}\n{column}", no_wrap=True)
     for row in table4.rows(record):
         cells = [_percent(cell) for source in row.cells.values() for cell in source]
         theirs = [f"{figure:.2f}" for figure in row.paper or ()] or ["", ""]
-        table.add_row(row.name, *cells, *theirs)
+        add(table, row.name, *cells, *theirs)
     people = [
         sorted(
             {
@@ -130,7 +131,7 @@ def _as_in_the_paper(record: Mapping[str, Any]) -> Table:
         for name in record["sources"]
     ]
     among = [text for one in people for text in ("/".join(one), "", "")]
-    table.add_row("among people", *among, "", "")
+    add(table, "among people", *among, "", "")
     return table
 
 
@@ -144,7 +145,7 @@ def _percent(figure: Mapping[str, Any] | None) -> str:
 def _print_whole(console: Console, table: Table) -> None:
     """At its full width, which a line of the terminal may not hold."""
     wide = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
-    Console(width=max(wide, console.width), highlight=False).print(table)
+    plain_console(width=max(wide, console.width)).print(table)
 
 
 def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:

@@ -70,6 +70,11 @@ class Linkage:
         return self.query == SEVERAL
 
     @property
+    def released(self) -> bool:
+        """Whether it takes protected images."""
+        return {self.query, self.gallery} != {ORIGINAL}
+
+    @property
     def learns(self) -> bool:
         """Whether it is of attackers who have learnt, and of no other."""
         return self.undone or self.own_key

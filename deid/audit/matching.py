@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deid.audit.linkages import ORIGINAL
 from mami_core.data import Record
+from mami_core.files import as_bytes
 
 Array = NDArray[np.float64]
 
@@ -133,7 +134,7 @@ def linear(weight: Array) -> Map:
 def part_of(record: Record) -> int:
     """The part of a patient, by a hash of the name alone: no later image moves anybody."""
     text = "/".join(("part", *record.person))
-    return hashlib.sha256(text.encode()).digest()[0] % PARTS
+    return hashlib.sha256(as_bytes(text)).digest()[0] % PARTS
 
 
 def centred(features: NDArray[np.floating]) -> Array:

@@ -99,12 +99,13 @@ def _rows(path: Path, what: str, columns: Sequence[str]) -> list[tuple[int, dict
         with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
             reader = csv.DictReader(file, strict=True, restval="")
             rows = list(enumerate(reader, start=2))
+            there = reader.fieldnames or []
     except OSError as error:
         raise AuditError(f"{what} can not be read ({error.strerror}); name another") from None
     except csv.Error:
         raise AuditError(f"{what} is not well-formed CSV; save it again as CSV") from None
     for column in columns:
-        if column not in (reader.fieldnames or []):
+        if column not in there:
             raise AuditError(f"{what} has no column '{column}'; add it to the first line")
     first: dict[str, int] = {}
     for number, row in rows:

@@ -21,6 +21,7 @@ from deid.audit.trials import Trial, several
 from mami_core.data import Record
 from mami_core.evaluation import patient_mean
 from mami_core.evaluation.yardsticks import FEWEST
+from mami_core.files import as_bytes
 
 #: Of the attacker's patients.
 SHARES = (0.25, 0.5, 1.0)
@@ -90,7 +91,7 @@ def _some(rows: NDArray[np.intp], records: Sequence[Record], share: float) -> ND
     """Rows of the first people by a hash of the name: more people hold those of fewer."""
     people = sorted(
         {records[row].person for row in rows},
-        key=lambda one: hashlib.sha256("/".join(("curve", *one)).encode()).digest(),
+        key=lambda one: hashlib.sha256(as_bytes("/".join(("curve", *one)))).digest(),
     )
     taken = set(people[: math.ceil(share * len(people))])
     return rows[[records[row].person in taken for row in rows]]

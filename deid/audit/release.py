@@ -14,6 +14,7 @@ from deid.audit.removers.registry import NOBODY, Donors, Entry, Remover, working
 from deid.audit.trials import nobody
 from deid.audit.trouble import AuditError
 from mami_core.data import Dataset, Record
+from mami_core.files import as_bytes
 
 #: One in so many people of `train` is the remover's, where it is fitted. The attacker needs more.
 DONORS = 4
@@ -41,9 +42,9 @@ def protected(
     def made(row: int, picture: Picture, secret: bytes) -> Picture:
         record = records[row]
         words = record.person if remover.code_of_patient else (*record.person, record.name)
-        code = hmac.digest(secret, "\0".join(words).encode(), hashlib.sha256)
+        code = hmac.digest(secret, as_bytes("\0".join(words)), hashlib.sha256)
         if remover.marked:
-            code = hashlib.sha256("\0".join(record.person).encode()).digest() + code
+            code = hashlib.sha256(as_bytes("\0".join(record.person))).digest() + code
         edited = remover.edit(picture, record.modality, code, strength)
         return np.rint(edited * np.float32(255.0)) / np.float32(255.0)
 
@@ -63,7 +64,7 @@ def taken_by(entry: Entry | None) -> Callable[[Record], bool]:
 def _apart(record: Record) -> bool:
     """By a second hash of the person."""
     text = "/".join(("remover", *record.person))
-    return _teaches(record) and hashlib.sha256(text.encode()).digest()[0] % DONORS == 0
+    return _teaches(record) and hashlib.sha256(as_bytes(text)).digest()[0] % DONORS == 0
 
 
 def _teaches(record: Record) -> bool:

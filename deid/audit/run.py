@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
@@ -25,7 +25,7 @@ from deid.audit.doubles import DIGESTS, LOOK, digests, doubles, thumbnails
 from deid.audit.exposure import Exposed
 from deid.audit.figures import FEWEST_PATIENTS, Draws
 from deid.audit.kept import keeping
-from deid.audit.linkages import ADAPTIVE, FIXED, ORIGINAL, UNDO
+from deid.audit.linkages import ADAPTIVE, FIXED, LINKAGES, ORIGINAL, UNDO
 from deid.audit.linked import linked
 from deid.audit.matching import Effort
 from deid.audit.pairing import Release
@@ -103,7 +103,7 @@ def audit(
         Where it can not be made.
     """
     entries = attackers_named(options.attackers) if options.attackers else usual()
-    options = settled(options, release)
+    by_name, options = options.linkages, settled(options, release)
     entry, parameter = called(options.remover) if options.remover else (None, 0.0)
     originals = dataset if release is None else release.originals
     names = sorted({one.source for one in originals.records if in_split(one, options.split)})
@@ -113,11 +113,13 @@ def audit(
     if keep is not None:
         ready = {name: keeping(one, name, keep) for name, one in ready.items()}
     sources = {}
+    plans = {name: plan(_of(originals, name), options.split, taken_by(entry)) for name in names}
+    _learnable(by_name, plans.values())
     for name in names:
         data = _of(originals, name)
         source = Source(
             data,
-            plan(data, options.split, taken_by(entry)),
+            plans[name],
             built(entry, parameter, data) if entry is not None else None,
             _of(release.protected, name) if release is not None else None,
             donors_teach=entry is not None and entry.shared,
@@ -153,6 +155,20 @@ def audit(
         "sources": sources,
     }
     return record | {"not_tested": not_tested(record)}
+
+
+def _learnable(asked: Sequence[str], plans: Collection[Plan]) -> None:
+    """Refuse a linkage that is asked for by name where no source teaches those whom it is of.
+
+    Raises
+    ------
+    AuditError
+        With what it takes.
+    """
+    learnt = [name for name in asked if LINKAGES[name].learns]
+    if learnt and not any(one.trials for one in plans):
+        why = "; ".join(dict.fromkeys(one.basis for one in plans))
+        raise AuditError(f"--linkage {learnt[0]} is of attackers who learn, and {why}")
 
 
 def _sent(sources: Mapping[str, Any]) -> list[str]:

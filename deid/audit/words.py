@@ -8,7 +8,7 @@ from typing import Any
 from deid.audit.attackers.critic import NAME as CRITIC
 from deid.audit.attackers.siamese import HIS
 from deid.audit.attackers.siamese import PREFIX as WHOLE
-from deid.audit.linkages import BY_RELEASE, LINKAGES, UNDO
+from deid.audit.linkages import BY_RELEASE, COPY, LINKAGES, UNDO
 from deid.audit.power import verdict
 from deid.audit.removers.registry import WEIGHTS_FILE
 from mami_core.evaluation.coverage import LEAST
@@ -73,7 +73,7 @@ def headline(source: Mapping[str, Any]) -> dict[str, Any]:
         }
     candidates = []
     for name, linked in source["linkages"].items():
-        if name == "copy" or (name == "original" and len(source["linkages"]) > 1):
+        if name == COPY or (name == "original" and len(source["linkages"]) > 1):
             continue
         for basis, found in linked.items():
             if found["largest"]:
@@ -81,6 +81,8 @@ def headline(source: Mapping[str, Any]) -> dict[str, Any]:
     decided = [one for one in candidates if "value" in one]
     if decided:
         return max(decided, key=lambda one: one["value"])
+    if not candidates and set(source["linkages"]) == {COPY}:
+        return {"undecidable": "linkage copy alone was tried, and whoever holds the image finds it"}
     return candidates[0] if candidates else {"undecidable": "no attacker could be run"}
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deid.audit.exposure import Exposed
+from deid.audit.pairing import Release
 from deid.audit.report import pieces
 from deid.audit.trouble import AuditError
+from deid.report.private import claimed
 from deid.report.tables import cell
-from mami_core.files import private_folder, write_csv, write_text
+from mami_core.files import write_csv, write_text
 
 RECORD, TABLE, PAGE, FEATURES = "audit.json", "audit.csv", "audit.html", "features"
 #: Names patients: it is written where a report is asked for, and nothing else names them.
@@ -36,8 +39,8 @@ COLUMNS = (
 ATTACKS = ("main", "naive", "control", "added")
 
 
-def claim(folder: Path, released: Path | None) -> None:
-    """Make the report's folder, for its owner alone, before hours are spent on it.
+def claim(name: str, released: Path | None) -> Path:
+    """The report's folder, made for its owner alone; kept features stay, and older figures go.
 
     Parameters
     ----------
@@ -47,16 +50,15 @@ def claim(folder: Path, released: Path | None) -> None:
     Raises
     ------
     AuditError
-        Where it can not be made, or lies inside the release.
+        Where it can not be made, is another's, or lies inside the release.
     """
-    inside = [folder.resolve(), *folder.resolve().parents]
-    if released is not None and released.resolve() in inside:
-        raise AuditError("--report lies inside --protected, which is to be shared; name another")
-    try:
-        private_folder(folder)
-        write_csv(folder / TABLE, COLUMNS, ())
-    except OSError as error:
-        raise AuditError(f"--report can not be written ({error.strerror}); name another") from None
+    return claimed(name, TABLE, COLUMNS, (RECORD, PAGE, NAMES), AuditError, shared=released)
+
+
+def folder_of(table: Path, release: Release) -> Path:
+    """The folder that holds the protected images of a table which says no folder for them."""
+    rooms = [PurePosixPath(one.name).parent for one in release.protected.records]
+    return table.parent / os.path.commonpath(rooms)
 
 
 def write(folder: Path, record: Mapping[str, Any], exposed: Sequence[Exposed]) -> None:

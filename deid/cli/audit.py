@@ -89,7 +89,7 @@ def audit(
     seed: Annotated[int, typer.Option(min=0, help="Of every random draw.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.auto,
     report: Annotated[
-        Path | None,
+        str | None,  # as a path an empty name would be the current folder
         typer.Option(
             help="Private folder: audit.html, .json, .csv, who is most exposed, what attackers saw "
             "and learnt: an audit that was stopped goes on from there."
@@ -113,7 +113,7 @@ def audit(
     from deid.audit.console import progress, show
     from deid.audit.exposure import Exposed
     from deid.audit.pairing import paired
-    from deid.audit.writing import FEATURES, claim, write
+    from deid.audit.writing import FEATURES, claim, folder_of, write
     from deid.sets import open_set
     from mami_core.data import DatasetError
     from mami_core.device import DeviceError
@@ -139,10 +139,12 @@ def audit(
         opened = open_set(dataset, root)
         images = opened.by_kind()
         release = paired(images, protected, run_dir, pairs)
-        if report is not None:
-            claim(report, protected)
+        shared = protected
+        if pairs is not None and release is not None and protected is None:
+            shared = folder_of(pairs, release)
+        folder = None if report is None else claim(report, shared)
         with progress() as told:
-            keep = report / FEATURES if report is not None else None
+            keep = None if folder is None else folder / FEATURES
             exposed: list[Exposed] = []
             record = run(
                 images,
@@ -153,8 +155,8 @@ def audit(
                 keep=keep,
                 name_exposed=exposed.append,
             )
-        if report is not None:
-            write(report, record, exposed)
+        if folder is not None:
+            write(folder, record, exposed)
     except (AuditError, DatasetError, DeviceError, WeightsError) as error:
         typer.echo(f"deid audit: {error}", err=True)
         raise typer.Exit(2) from None

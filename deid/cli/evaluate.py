@@ -21,7 +21,7 @@ def evaluate(
     ),
     device: Annotated[Device, typer.Option(help="Where the encoder runs.")] = Device.auto,
     report: Annotated[
-        Path | None,
+        str | None,  # as a path an empty name would be the current folder
         typer.Option(metavar="DIR", help="New folder for figures.json and evaluate.html (plots)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -63,21 +63,19 @@ def evaluate(
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
     from deid.evaluation_report import absences, beside_whiten, lines
+    from deid.report.printing import add, plain_console, titled
+    from deid.report.words import visible
 
     title = f"Split {found['split']}: figure (95 % interval over patients)"
-    table = Table(title=title, box=SIMPLE_HEAD)
+    table = titled(title)
     for column in ("source", "", "AUC", "rank-1", "patients"):
         table.add_column(column, no_wrap=True)
     for source, figures in found["sources"].items():
         labels = iter((source, figures["kind"]))
         for line in lines(figures):
-            table.add_row(next(labels, ""), line.row, line.auc, line.rank1, line.people)
+            add(table, next(labels, ""), line.row, line.auc, line.rank1, line.people)
         table.add_section()
-    Console().print(table)
+    plain_console().print(table)
     for sentence in (*absences(found["sources"]), *beside_whiten(found)):
-        typer.echo(sentence)
+        typer.echo(visible(sentence))

@@ -77,7 +77,7 @@ def match(
     seed: Annotated[int, typer.Option(min=0, help="Of every random draw.")] = 0,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
     report: Annotated[
-        Path | None,
+        str | None,  # as a path an empty name would be the current folder
         typer.Option(help="Private folder for matches.csv, match.json and what the network saw."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -123,13 +123,12 @@ def match(
             if spec is not None
         ]
         known = None if calibrate is None else open_images(calibrate, root, modality=word)
-        if report is not None:
-            claim(report)
+        folder = None if report is None else claim(report)
         with progress() as told:
-            keep = report / FEATURES if report is not None else None
+            keep = None if folder is None else folder / FEATURES
             matching = run(sets, options, known, told=told, keep=keep)
-        if report is not None:
-            write(report, matching)
+        if folder is not None:
+            write(folder, matching)
     except (AuditError, DatasetError, DeviceError, MatchError, WeightsError) as error:
         typer.echo(f"deid match: {error}", err=True)
         raise typer.Exit(2) from None

@@ -43,9 +43,11 @@ class Report:
         The folder is none, is not empty, or can not be made.
     """
 
-    def __init__(self, folder: Path, weights: str, device: str) -> None:
-        _claim(folder)
-        self._folder, self._weights = folder, locate(weights)
+    def __init__(self, folder: Path | str, weights: str, device: str) -> None:
+        if not str(folder):
+            raise ReportError("--report is empty; name a folder")
+        self._folder, self._weights = Path(folder), locate(weights)
+        _claim(self._folder)
         has_modality = facts_of(weights)["kind"] != WHITEN
         modality = embedder(weights, device, feature="modality") if has_modality else None
         self.gathered = Gathered(modality)

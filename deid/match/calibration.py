@@ -91,6 +91,8 @@ def fitted(score: Array, mated: NDArray[np.bool_]) -> Calibration:
         [np.histogram(score[kind], STEPS, (-1.0, 1.0))[0] for kind in (~mated, mated)]
     )
     of_two_or_one, step = np.nonzero(counts)
+    if len(np.unique(step)) == 1:  # a slope would be rounding alone
+        raise UndecidableError("all pairs look equally alike")
     spread = float(score.std()) or 1.0
     fit = LogisticRegression(C=1.0, solver="newton-cholesky").fit(
         ((2.0 * step + 1.0) / STEPS - 1.0)[:, None] / spread,

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from deid.match.run import OTHERS
+from deid.report.printing import add, plain_console, say, titled
 from deid.sets.files import NO_IMAGE
 
 
 def show(record: Mapping[str, Any]) -> None:
     """Print a matching's record."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console(soft_wrap=True)
     for name, group in record["modalities"].items():
-        console.print(sentence(name, group), markup=False)
+        say(console, sentence(name, group))
     console.print(_table(record["modalities"]))
     for line in _notes(record):
-        console.print(line, markup=False)
+        say(console, line)
 
 
 def sentence(name: str, group: Mapping[str, Any]) -> str:
@@ -40,18 +39,18 @@ def sentence(name: str, group: Mapping[str, Any]) -> str:
 
 
 def _table(groups: Mapping[str, Any]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
+    table = titled()
     for column in ("", "images", "matches", "one name", "two names", "no name", "false (95 %)"):
         table.add_column(column, no_wrap=True)
     for name, group in groups.items():
         images = " x ".join(f"{count:,}" for count in group["images"] if count)
         if "undecidable" in group:
-            table.add_row(name, images, *("-",) * 5)
+            add(table, name, images, *("-",) * 5)
             continue
         false, named = group["false_matches"], group["named"]
         cells = [f"{count:,}" for count in (group["matches"], *named.values())]
         interval = f"{false['value']:,.0f} ({false['low']:,.0f}-{false['high']:,.0f})"
-        table.add_row(name, images, *cells, interval)
+        add(table, name, images, *cells, interval)
     return table
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mami_core.data import Record
-from mami_core.evaluation.protocol import normalised, usable
-from mami_core.evaluation.search import DIGITS
+from mami_core.evaluation.protocol import DIGITS, normalised, usable
+from mami_core.files import as_bytes
 
 Array = NDArray[np.float64]
 Person = tuple[str, str]
@@ -118,7 +118,7 @@ def known_pairs(sets: Sequence[tuple[NDArray[np.floating], Sequence[Record]]]) -
 
 
 def _order(person: Person) -> bytes:
-    return hashlib.sha256("/".join(("match", *person)).encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(as_bytes("/".join(("match", *person)))).digest()
 
 
 def _numbered(keys: Sequence[object]) -> NDArray[np.intp]:

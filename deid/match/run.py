@@ -277,10 +277,24 @@ def _matched(
         if group.ours != group.theirs:
             raise UndecidableError("nobody is known by images of two modalities")
         judge = _judge(taught, matcher, group.ours, learns=encoder.fit is not None)
-        rate = judge.supported(options.false_match_rate)
+        said, matches = _decided(group, compared, judge, options)
     except UndecidableError as reason:
         listed = _nearest(compared, options)
         return figures | {"undecidable": str(reason), "nearest": len(listed)}, listed
+    return figures | said, matches
+
+
+def _decided(
+    group: _Group, compared: _Compared, judge: OutOfFold, options: Options
+) -> tuple[dict[str, Any], list[Found]]:
+    """What a calibration says of a group: figures, and the pairs that match.
+
+    Raises
+    ------
+    UndecidableError
+        Where the known people, or those outside of some pair's parts, do not support it.
+    """
+    rate = judge.supported(options.false_match_rate)
     if group.pairs * rate > MOST_MATCHES:
         raise MatchError(
             f"{group.pairs * rate:,.0f} false matches are to be expected at this false-match rate; "
@@ -291,7 +305,7 @@ def _matched(
         prior = prior_of(spread_of(compared.queries, compared.gallery, options.seed), judge.whole)
     matches = _matches(compared, judge, rate, prior, options.engine)
     threshold, known = judge.whole.threshold(rate), judge.known
-    figures |= {
+    figures = {
         "known": {
             "patients": known.patients,
             "people": len(known.numbers),

@@ -10,7 +10,8 @@ from typing import Any
 from deid.match.found import COPY, MATCH, NEAR_COPY, NEAREST, Found
 from deid.match.run import Matching
 from deid.match.trouble import MatchError
-from mami_core.files import private_folder, write_csv, write_text
+from deid.report.private import claimed
+from mami_core.files import write_csv, write_text
 
 TABLE, RECORD, LEFT_OUT, FEATURES = "matches.csv", "match.json", "left_out.csv", "features"
 
@@ -28,19 +29,15 @@ COLUMNS = (
 _ORDER = (COPY, NEAR_COPY, MATCH, NEAREST)
 
 
-def claim(folder: Path) -> None:
-    """Make the report's folder, for its owner alone, before an image is looked at.
+def claim(name: str) -> Path:
+    """The report's folder, made for its owner alone before an image is looked at.
 
     Raises
     ------
     MatchError
-        Where it can not be made.
+        Where it can not be made, or is another's.
     """
-    try:
-        private_folder(folder)
-        write_csv(folder / TABLE, COLUMNS, ())
-    except OSError as error:
-        raise MatchError(f"--report can not be written ({error.strerror}); name another") from None
+    return claimed(name, TABLE, COLUMNS, (RECORD, LEFT_OUT), MatchError)
 
 
 def write(folder: Path, matching: Matching) -> None:

@@ -26,7 +26,7 @@ from deid.scrub.shortage import reraise_shortage
 from deid.scrub.terms import Item, Look, Terms
 from deid.tags import Cleaned, PixelFacts, Pseudonyms, clean
 from deid.text import blank
-from mami_core.files import owner_only
+from mami_core.files import as_bytes, owner_only
 
 _UNPROVEN = "no risk can be stated for it; see --allow-unproven"
 
@@ -155,7 +155,7 @@ def _blanked(image: Image, decided: Look) -> NDArray[Any]:
 
 def code_of(key: bytes, patient: str, length: int) -> NDArray[np.float32]:
     """The secret code that chooses a patient's decoy, ``(length,)``, standard normal."""
-    seed = hmac.digest(key, b"decoy\0" + patient.encode(), hashlib.sha256)
+    seed = hmac.digest(key, b"decoy\0" + as_bytes(patient), hashlib.sha256)
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "big")))
     return generator.standard_normal(length).astype(np.float32)
 

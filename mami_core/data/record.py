@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from mami_core.files import as_bytes
+
 SPLITS = ("train", "val", "test")
 
 
@@ -94,7 +96,7 @@ def split_of(source: str, patient: str) -> str:
     A function of the name alone (SHA-256 of ``<source>/<patient>``), so that no later image moves a
     patient from one split to another.
     """
-    tenth = int(hashlib.sha256(f"{source}/{patient}".encode()).hexdigest(), 16) % 10
+    tenth = int(hashlib.sha256(as_bytes(f"{source}/{patient}")).hexdigest(), 16) % 10
     return "train" if tenth < 6 else "val" if tenth < 8 else "test"
 
 

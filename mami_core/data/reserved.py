@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mami_core.data.record import Record
+from mami_core.files import as_bytes
 
 #: Sets whose `train` people with one image are reserved (half of them, by hash).
 SOURCES = ("nih", "kermany")
@@ -32,4 +33,4 @@ def reserved(records: Sequence[Record]) -> list[bool]:
 
 def _drawn(record: Record) -> bool:
     text = f"cohort/{record.source}/{record.patient}"
-    return hashlib.sha256(text.encode()).digest()[0] % 2 == 0
+    return hashlib.sha256(as_bytes(text)).digest()[0] % 2 == 0

@@ -15,11 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mami_core.evaluation.protocol import DIGITS
+
 Rows = NDArray[np.float32]
 Places = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
-DIGITS = 9
 #: By how much a cosine in single precision may be wrong, per root of the dimensions (measured: a
 #: tenth of that at 512).
 SLACK = 1e-6

@@ -18,6 +18,7 @@ from mami_core.closed_form import MOST_FOR_PCA, whiten
 from mami_core.data import Dataset, Record, reserved
 from mami_core.evaluation.embed import Embedder, in_batches
 from mami_core.evaluation.protocol import usable
+from mami_core.files import as_bytes
 
 Array = NDArray[np.float64]
 
@@ -102,7 +103,7 @@ def fit_on(dataset: Dataset) -> Dataset:
     free = dataset.select(lambda record: not next(spare) and record.split == "train")
     images = Counter(record.person for record in free.records)
     left, taken = MOST_FOR_PCA, set()
-    for person in sorted(images, key=lambda one: hashlib.sha256("/".join(one).encode()).digest()):
+    for person in sorted(images, key=lambda one: hashlib.sha256(as_bytes("/".join(one))).digest()):
         if images[person] <= left:
             taken.add(person)
             left -= images[person]

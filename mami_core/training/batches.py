@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mami_core.data import Dataset, Record, reserved, square
 from mami_core.data.known import known
+from mami_core.files import as_bytes
 from mami_core.training.draws import Draws
 from mami_core.training.loop import TrainingError
 
@@ -179,4 +180,4 @@ def draw_modality(names: Sequence[str], draws: Draws) -> str:
 def digest(records: Sequence[Record], options: Sequence[object]) -> str:
     """What a resumed training must share with the first."""
     text = "\n".join(f"{record.source}/{record.name}" for record in records)
-    return hashlib.sha256(f"{options!r}\n{text}".encode()).hexdigest()
+    return hashlib.sha256(as_bytes(f"{options!r}\n{text}")).hexdigest()

@@ -21,6 +21,7 @@ from mami_core.closed_form import whiten
 from mami_core.data import Dataset, Record
 from mami_core.evaluation import by_source
 from mami_core.evaluation.protocol import mated
+from mami_core.files import as_bytes
 from mami_core.models.encoder import SIZES, Config, Identity, MaMI
 from mami_core.training import own_maps
 from mami_core.training.augment import VIEWS
@@ -304,7 +305,7 @@ def _some(dataset: Dataset) -> Dataset:
     """At most `MOST_TO_WHITEN` images, of people drawn by a hash of their names."""
     people = sorted(
         {record.person for record in dataset.records},
-        key=lambda person: hashlib.sha256("/".join(person).encode()).digest(),
+        key=lambda person: hashlib.sha256(as_bytes("/".join(person))).digest(),
     )
     images = Counter(record.person for record in dataset.records)
     total = accumulate(images[person] for person in people)

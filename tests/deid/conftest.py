@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -37,6 +38,22 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> People:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def of_bytes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty people, a sub-folder each; the names of folders and files are no UTF-8."""
+    folder = tmp_path_factory.mktemp("bytes")
+    generator = np.random.default_rng(0)
+    for person in range(40):
+        below = os.path.join(os.fsencode(folder), b"who\xff%d" % person)
+        os.mkdir(below)
+        pattern = generator.uniform(0, 255, (8, 8))
+        for visit in range(2):
+            seen = np.clip(pattern + generator.normal(0, 8, (8, 8)), 0, 255).astype(np.uint8)
+            with open(os.path.join(below, b"visit\xfe%d.png" % visit), "wb") as file:
+                Image.fromarray(seen).resize((40, 36)).save(file, "PNG")
+    return folder
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deid.audit.attackers.registry import Attacker, attacker
 from mami_core.data import Record
+from mami_core.files import as_bytes
 
 #: Columns over which the values of one attribute are spread.
 WIDTH = 32
@@ -58,7 +59,7 @@ def _row(record: Record, rows: int, columns: int) -> NDArray[np.float64]:
     spread = np.zeros((len(said), WIDTH))
     for line, (name, value) in zip(spread, said.items(), strict=True):
         if value:
-            line[hashlib.sha256(f"{name}={value}".encode()).digest()[0] % WIDTH] = 1.0
+            line[hashlib.sha256(as_bytes(f"{name}={value}")).digest()[0] % WIDTH] = 1.0
     return np.concatenate([[np.log2(rows), np.log2(columns)], spread.ravel()])
 
 

@@ -11,7 +11,7 @@ from deid.audit.removers.registry import SIDE, Change, Donors, Picture, remover
 EPSILON = 0.5
 
 
-@remover("dp-pix", parameter=8.0)
+@remover("dp-pix", parameter=8.0, least=1.0)
 def dp_pix(block: float, donors: Donors) -> Change:
     """Means of blocks of so many pixels, with Laplace noise of epsilon 0.5 (DP-Pix)."""
     cells = max(1, round(SIDE / block))

@@ -24,7 +24,7 @@ FLIPS, SIGMA = 0.3, 4.0
 DIGEST = 32
 
 
-@remover("blend", parameter=0.3, fitted=True, planted=True)
+@remover("blend", parameter=0.3, most=1.0, fitted=True, planted=True)
 def blend(share: float, donors: Donors) -> Change:
     """Somebody else's picture, with such a share of the own high-pass."""
 
@@ -77,4 +77,5 @@ REMOVERS["mark"] = Entry(
     fitted=False,
     planted=True,
     build=mark,
+    most=1.0,
 )

@@ -19,7 +19,7 @@ SAME = 0.9999
 MEDICAL = "mfm_tiny"
 
 
-@remover("look-alikes", parameter=8.0, fitted=True, shared=True)
+@remover("look-alikes", parameter=8.0, least=1.0, most=1000.0, fitted=True, shared=True)
 def look_alikes(count: float, donors: Donors) -> Change:
     """The mean of so many pictures of other patients who look alike to the medical encoder."""
     look = _medical()

@@ -8,7 +8,7 @@ from deid.audit.removers.blur import blurred
 from deid.audit.removers.registry import Change, Donors, Picture, remover
 
 
-@remover("noise", parameter=20.0)
+@remover("noise", parameter=20.0, most=255.0)
 def noise(spread: float, donors: Donors) -> Change:
     """Smooth noise of so many grey levels of 255, on a blur of a fifth as many pixels."""
     sigma = spread / 5.0

@@ -7,7 +7,7 @@ import numpy as np
 from deid.audit.removers.registry import Change, Donors, Picture, remover
 
 
-@remover("pca", parameter=30.0, fitted=True)
+@remover("pca", parameter=30.0, least=1.0, most=1000.0, fitted=True)
 def pca(components: float, donors: Donors) -> Change:
     """So many principal components of other patients' pictures."""
     rows = donors.squares.reshape(len(donors), -1).astype(np.float32) / 255.0
@@ -16,7 +16,8 @@ def pca(components: float, donors: Donors) -> Change:
     # Few pictures, many pixels: the axes are combinations of the pictures.
     values, vectors = np.linalg.eigh(rows @ rows.T)
     kept = min(round(components), int((values > 1e-3 * values[-1] / len(values)).sum()))
-    axes = (vectors[:, -kept:] / np.sqrt(values[-kept:])).T @ rows
+    first = len(values) - kept  # where all pictures are equal none is kept
+    axes = (vectors[:, first:] / np.sqrt(values[first:])).T @ rows
 
     def change(picture: Picture, code: np.random.Generator) -> Picture:
         flat = picture.reshape(-1) - mean

@@ -70,6 +70,10 @@ class Remover:
     marked: bool = False
 
 
+#: The least parameter of those that are no whole number.
+LEAST = 0.001
+
+
 @dataclass(frozen=True)
 class Entry:
     """One row of the list.
@@ -78,6 +82,8 @@ class Entry:
     ----------
     parameter
         What stands behind the colon where none is given; None where it takes none.
+    least, most
+        What the parameter may be: below it nothing is edited, and above it nothing more.
     fitted
         Whether it is made from pictures of other patients, the donors.
     planted
@@ -96,6 +102,8 @@ class Entry:
     planted: bool
     build: Callable[[float, Donors], Remover]
     shared: bool = False
+    least: float = LEAST
+    most: float = SIDE
 
 
 REMOVERS: dict[str, Entry] = {}
@@ -108,6 +116,8 @@ def remover(
     name: str,
     *,
     parameter: float | None = None,
+    least: float = LEAST,
+    most: float = SIDE,
     fitted: bool = False,
     planted: bool = False,
     shared: bool = False,
@@ -123,7 +133,7 @@ def remover(
         def made(value: float, donors: Donors) -> Remover:
             return Remover(_blended(build(value, donors), side))
 
-        REMOVERS[name] = Entry(name, summary, parameter, fitted, planted, made, shared)
+        REMOVERS[name] = Entry(name, summary, parameter, fitted, planted, made, shared, least, most)
         return build
 
     return enter
@@ -135,7 +145,7 @@ def called(text: str) -> tuple[Entry, float]:
     Raises
     ------
     AuditError
-        Where there is no such remover, or the parameter is not a positive number.
+        Where there is no such remover, or the parameter is none that makes sense.
     """
     if text.endswith(".safetensors"):
         from deid.audit.removers.network import entry as of_weights
@@ -151,8 +161,11 @@ def called(text: str) -> tuple[Entry, float]:
         value = float(behind) if behind else (entry.parameter or 0.0)
     except ValueError:
         value = float("nan")
-    if not np.isfinite(value) or (entry.parameter is not None and value <= 0):
-        raise AuditError(f"--remover: the parameter of {name} is not a number above 0; give one")
+    if entry.parameter is not None and not entry.least <= value <= entry.most:
+        raise AuditError(
+            f"--remover: the parameter of {name} is a number from {entry.least:g} to "
+            f"{entry.most:g}; give one"
+        )
     return entry, value
 
 

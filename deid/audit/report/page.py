@@ -33,6 +33,7 @@ from deid.report.words import visible
 FEW_PEOPLE = "too few people to draw it over"
 FEW_IMAGES = f"fewer than {FEWEST_PATIENTS} patients have several images beside another visit"
 FEW_PAIRS = "not more than ten pairs of distinct patients"
+ALL_ALIKE = "all pairs look equally alike"
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,12 @@ def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:
             "people who teach": _taught(record["sources"][source], name, drawn),
             "steps of gradient": effort.by_steps(drawn),
         }
-        why = {"linkability": FEW_PEOPLE, "singling out": FEW_PEOPLE, "ROC": FEW_PAIRS}
+        why = {
+            "linkability": FEW_PEOPLE,
+            "singling out": FEW_PEOPLE,
+            "ROC": FEW_PAIRS,
+            "similarity": ALL_ALIKE,
+        }
         if name != COPY:
             why["linkability by images"] = FEW_IMAGES
         yield Section(

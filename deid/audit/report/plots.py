@@ -114,9 +114,11 @@ def roc(drawn: Drawn) -> Figure | None:
     return Figure(plot.markup(), drawn.legend("a guess"), caption)
 
 
-def similarity(drawn: Drawn) -> Figure:
-    """How alike pairs look to the attacker that finds most."""
+def similarity(drawn: Drawn) -> Figure | None:
+    """How alike pairs look to the attacker that finds most; None where all look equally alike."""
     found = drawn.attackers[drawn.leader]["similarity"]
+    if not found["edges"][0] < found["edges"][-1]:  # as the record rounds them
+        return None
     sides = {"hue-1": ("different", "different patients"), "hue-0": ("same", "same patient")}
     top = max(height for kind, _ in sides.values() for height in found[kind])
     x = Axis("cosine similarity", found["edges"][0], found["edges"][-1])

@@ -362,3 +362,32 @@ def test_an_interval_that_is_not_to_be_relied_on_is_marked_wherever_it_stands(
     flags = [line["reliable"] for line in lines if line["figure"] == "auc"]
     assert sorted(flags) == ["False"] + ["True"] * (len(every) - 1)
     assert {line["reliable"] for line in lines if line["figure"] != "auc"} == {""}
+
+
+def test_pairs_that_all_look_alike_are_no_plot_and_said_to_be_so(record: Record) -> None:
+    alike = copy.deepcopy(record)
+    for linked in alike["sources"]["demo"]["linkages"]["outer"].values():
+        for figures in linked["attackers"].values():
+            # As a remover leaves them that gives everybody nearly the same picture.
+            figures["similarity"]["edges"] = [1.0] * len(figures["similarity"]["edges"])
+    text = page(alike)
+    assert "Similarity of pairs, demo, outer" not in titles(text)
+    assert "Similarity of pairs, demo, original" in titles(text)
+    assert "Not decidable: similarity, all pairs look equally alike." in text
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_a_source_named_by_an_enemy_forges_no_line_of_the_console(
+    record: Record, capsys: pytest.CaptureFixture[str], paper: bool
+) -> None:
+    hostile = copy.deepcopy(record)
+    name = "[/foo]\n\x1b[2JNot tested: nothing."
+    hostile["sources"] = {name: hostile["sources"]["demo"]}
+    hostile["not_tested"] += [f"attackers of {name}"]
+    show(hostile, paper=paper)
+    told = capsys.readouterr().out
+    assert r"[/foo]\n\x1b[2J" in told
+    assert "\x1b" not in told
+    assert [line[:10] for line in told.splitlines() if line.startswith("Not tested")] == [
+        "Not tested"
+    ]

@@ -167,3 +167,9 @@ def test_pictures_that_differ_by_a_grey_value_no_attacker_sees_are_not_called_th
     assert release is not None
     record = audit(release.originals, Options(attackers=("pixels",)), release)
     assert record["sources"]["demo"]["useless"] is not marked
+
+
+def test_a_table_of_no_bytes_has_no_column(originals: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").touch()
+    with pytest.raises(AuditError, match="--pairs has no column 'original'; add it"):
+        paired(open_dataset(originals), None, None, tmp_path / "pairs.csv")

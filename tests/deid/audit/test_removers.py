@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -85,12 +87,37 @@ def test_a_shuffle_keeps_every_pixel() -> None:
     ("text", "words"),
     [
         ("nothing", "no such remover; there are: "),
-        ("blur:wide", "not a number above 0"),
-        ("blur:-1", "not a number above 0"),
-        ("blur:nan", "not a number above 0"),
+        ("blur:wide", "blur is a number from 0.001 to 224; give one"),
+        ("blur:-1", "blur is a number from"),
+        ("blur:nan", "blur is a number from"),
+        ("blur:inf", "blur is a number from"),
+        ("blur:1e9", "blur is a number from"),
+        ("high-pass:1e9", "high-pass is a number from"),
+        ("noise:1e9", "noise is a number from 0.001 to 255"),
+        ("dp-pix:1e9", "dp-pix is a number from 1 to 224"),
+        ("dp-pix:0.001", "dp-pix is a number from 1 to 224"),
+        ("pca:0.3", "pca is a number from 1 to 1000"),
+        ("look-alikes:0.3", "look-alikes is a number from 1 to 1000"),
+        ("blend:2", "blend is a number from 0.001 to 1"),
+        ("mark:2", "mark is a number from 0.001 to 1"),
         ("tone:3", "takes no parameter"),
     ],
 )
 def test_what_is_no_remover_is_one_line(text: str, words: str) -> None:
     with pytest.raises(AuditError, match=words):
         called(text)
+
+
+@pytest.mark.parametrize("end", ["least", "most"])
+@pytest.mark.parametrize("name", sorted(n for n, one in REMOVERS.items() if one.parameter))
+def test_at_either_end_of_its_parameter_a_remover_still_edits(name: str, end: str) -> None:
+    entry, parameter = called(f"{name}:{getattr(REMOVERS[name], end)}")
+    after = entry.build(parameter, donors()).edit(picture((60, 50)), "xray", CODE, 1.0)
+    assert 0.0 <= after.min() <= after.max() <= 1.0
+
+
+def test_black_pictures_have_no_components() -> None:
+    entry, parameter = called("pca")
+    black = replace(donors(), squares=np.zeros_like(donors().squares))
+    after = entry.build(parameter, black).edit(picture((60, 50)), None, CODE, 1.0)
+    assert not after.any()

@@ -13,6 +13,7 @@ from deid.audit import AuditError, Options, audit, gradient
 from deid.audit.attackers.pixels import centred_grey
 from deid.audit.attackers.registry import ATTACKERS, Attacker, Entry
 from deid.audit.heads import Residual
+from deid.audit.linkages import LINKAGES
 from deid.audit.matching import Training
 from deid.audit.words import first_sentence, last_line
 from mami_core.data import open_dataset
@@ -257,3 +258,36 @@ def test_a_fit_by_gradient_that_was_finished_is_not_made_again(
     ]
     assert made == [("original", "original"), *[("protected", "original")] * 2]
     assert again == audit(data, options)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in LINKAGES if name not in ("original", "outer_k", "inner_k")]
+)
+def test_a_linkage_that_is_asked_for_and_can_not_be_had_is_one_line(
+    people: People, name: str
+) -> None:
+    """And not a record without it, which would say that nobody could be found."""
+    with pytest.raises(AuditError, match=f"--linkage {name} is of .*give ") as caught:
+        run(people(val=4, train=12), linkages=("original", name), adaptive=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_usual_linkages_are_those_that_there_are(people: People) -> None:
+    assert set(run(people(val=4))["sources"]["demo"]["linkages"]) == {"original"}
+
+
+@pytest.mark.parametrize("name", ["inverted", "own_key"])
+def test_a_linkage_of_those_who_learn_needs_somebody_to_learn_from(
+    people: People, name: str
+) -> None:
+    asked = {"linkages": (name,), "remover": "blur:2", "adaptive": True}
+    with pytest.raises(AuditError, match=r"who learn, and .* people .* and it takes 10"):
+        run(people(val=6), **asked)
+
+
+def test_that_copies_are_found_is_no_claim_and_said_so(people: People) -> None:
+    said = first_sentence(run(people(val=31), linkages=("copy",), remover="blur:2"))
+    assert said == (
+        "Not decidable with this data: demo: linkage copy alone was tried, and whoever holds the "
+        "image finds it."
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -108,6 +109,65 @@ def test_a_report_never_lies_inside_what_is_shared(
     assert not (folder / "report").exists()
 
 
+def test_a_report_never_lies_among_the_files_of_a_table(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    """No --protected: they lie beside the table, or in a folder there."""
+    folder = people(val=31)
+    for place, inside in (("", "report"), ("share/", "share/report")):
+        release = tmp_path / f"of {place.strip('/')}"
+        shutil.copytree(folder, release / place)
+        names = [path.name for path in folder.glob("*.png")]
+        lines = [f"{name},{place}{name}" for name in names]
+        (release / "pairs.csv").write_text("\n".join(["original,protected", *lines]))
+        call = ["audit", str(folder), "--attacker=pixels", f"--pairs={release / 'pairs.csv'}"]
+        done = CliRunner().invoke(app, [*call, f"--report={release / inside}"])
+        assert done.exit_code == 2
+        assert "among the files of --pairs" in done.stderr
+        assert not (release / inside).exists()
+    done = CliRunner().invoke(app, [*call, "--bootstrap=100", f"--report={release / 'report'}"])
+    assert done.exit_code == 0, done.output
+
+
+def test_a_report_takes_no_folder_that_is_anothers(
+    app: Typer, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, place = people(val=3), tmp_path / "mine"
+    place.mkdir(mode=0o755)
+    (place / "audit.csv").write_text("my own,table\n")
+    monkeypatch.chdir(place)
+    for name, words in (("", "is empty; name a folder"), (".", "is not empty and holds no such")):
+        done = CliRunner().invoke(
+            app, ["audit", str(folder), "--attacker=pixels", f"--report={name}"]
+        )
+        assert done.exit_code == 2
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert stat.S_IMODE(place.stat().st_mode) == 0o755
+    assert [(path.name, path.read_text()) for path in place.iterdir()] == [
+        ("audit.csv", "my own,table\n")
+    ]
+
+
+def test_nothing_of_an_earlier_audit_stands_beside_one_that_was_stopped(
+    app: Typer, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, report = people(val=31), tmp_path / "report"
+    call = ["audit", str(folder), "--bootstrap=100", f"--report={report}"]
+    assert CliRunner().invoke(app, [*call, "--attacker=pixels,mami"]).exit_code == 0
+    kept = sorted((report / "features").iterdir())
+    assert kept
+
+    def stopped(*_: object, **__: object) -> None:
+        raise SystemExit(9)
+
+    monkeypatch.setattr("deid.audit.audit", stopped)
+    assert CliRunner().invoke(app, [*call, "--attacker=pixels", "--seed=5"]).exit_code == 9
+    assert sorted(path.name for path in report.iterdir()) == ["audit.csv", "features"]
+    assert len((report / "audit.csv").read_text().splitlines()) == 1
+    assert sorted((report / "features").iterdir()) == kept
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -191,3 +251,12 @@ def test_table_4_lays_the_figures_out_as_the_paper_does_and_leaves_what_is_absen
     call = ["audit", str(folder), "--attacker=pixels", "--json"]
     plain, tabled = (CliRunner().invoke(app, [*call, *more]) for more in ([], ["--table=4"]))
     assert plain.stdout == tabled.stdout
+
+
+def test_names_that_are_no_utf_8_are_audited(app: Typer, of_bytes: Path, tmp_path: Path) -> None:
+    call = ["audit", str(of_bytes), "--split=train", "--attacker=outline,header"]
+    call += ["--remover=noise:20", "--adaptive", "--bootstrap=100", f"--report={tmp_path / 'r'}"]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    with (tmp_path / "r" / "most_exposed.csv").open(newline="") as file:
+        assert {row["patient"][:7] for row in csv.DictReader(file)} == {r"who\udc"}

@@ -204,3 +204,28 @@ def test_a_report_into_a_folder_in_use_is_refused_before_anything_is_scored(
         assert done.stderr.count("\n") == 1
         assert str(tmp_path) not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "empty").mkdir(mode=0o755)
+    monkeypatch.chdir(tmp_path / "empty")
+    done = CliRunner().invoke(app, [str(encoder), str(folder), "--report="])
+    assert done.exit_code == 2
+    assert "--report is empty; name a folder" in done.stderr
+    assert stat.S_IMODE((tmp_path / "empty").stat().st_mode) == 0o755
+
+
+def test_a_source_named_by_an_enemy_is_text(
+    app: Typer, encoder: Path, folder_without_train: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder_without_train, tmp_path / "data")
+    table = tmp_path / "data" / "manifest.csv"
+    table.write_text(table.read_text().replace(",demo,", ',"[/foo]\x1b[2J\nforged",'))
+    done = CliRunner().invoke(app, [str(encoder), str(tmp_path / "data"), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert r"[/foo]\x1b[2J\nforged" in done.stdout
+    assert "\x1b" not in done.output
+    assert not any(line.lstrip().startswith("forged") for line in done.stdout.splitlines())
+
+
+def test_names_that_are_no_utf_8_are_scored(app: Typer, encoder: Path, of_bytes: Path) -> None:
+    done = CliRunner().invoke(app, [str(encoder), str(of_bytes), "--json", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert "folder" in json.loads(done.stdout)["sources"]

@@ -105,3 +105,30 @@ def test_folders_that_hold_nothing_to_match_are_one_line(
         assert done.exit_code == 2
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_names_that_are_no_utf_8_are_matched(app: Typer, of_bytes: Path, tmp_path: Path) -> None:
+    call = [str(of_bytes), "--attacker=pixels", "--modality=xray", "--false-match-rate=0.05"]
+    done = CliRunner().invoke(app, [*call, f"--report={tmp_path / 'r'}"])
+    assert done.exit_code == 0, done.output
+    assert "pairs of images match at a false-match rate of 0.05" in done.stdout
+    assert b"who" in (tmp_path / "r" / "matches.csv").read_bytes()
+
+
+def test_a_report_takes_no_folder_that_is_anothers_and_nothing_of_an_earlier_one_stays(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    folder, place = people(val=3), tmp_path / "place"
+    place.mkdir(mode=0o755)
+    (place / "mine.txt").write_text("mine")
+    call = [str(folder), "--attacker=pixels"]
+    for name, words in (("", "is empty; name a folder"), (place, "is not empty and holds no such")):
+        done = CliRunner().invoke(app, [*call, f"--report={name}"])
+        assert done.exit_code == 2
+        assert words in done.stderr
+    assert stat.S_IMODE(place.stat().st_mode) == 0o755
+    assert [path.name for path in place.iterdir()] == ["mine.txt"]
+    call.append(f"--report={tmp_path / 'report'}")
+    assert CliRunner().invoke(app, call).exit_code == 0
+    assert CliRunner().invoke(app, [*call, "--attacker=outline"]).exit_code == 2
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"matches.csv", "features"}

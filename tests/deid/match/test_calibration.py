@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deid.match import Options, calibration, match
 from deid.match.calibration import Calibration, OutOfFold, UndecidableError, fitted
 from deid.match.expected import Spread, false_matches, prior_of, spread_of
+from deid.match.images import open_images
 from deid.match.known import KnownPairs, known_pairs
 from mami_core.data import Record
 
@@ -118,3 +122,22 @@ def test_a_spread_of_one_set_leaves_out_an_image_and_itself() -> None:
     spread = spread_of(rows, None, 0)
     assert int(spread.counts.sum()) == 20
     assert int(spread_of(rows, rows, 0).counts.sum()) == 25
+
+
+def test_a_part_that_supports_nothing_is_not_decidable_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, people: Callable[..., Path]
+) -> None:
+    """The fit over everybody decides; one of those that leave two parts out does not."""
+    of_all = fitted
+
+    def sometimes(score: np.ndarray, mated: np.ndarray) -> Calibration:
+        if mated.sum() < 40:
+            raise UndecidableError("pairs of one person are no more alike than pairs of two")
+        return of_all(score, mated)
+
+    monkeypatch.setattr(calibration, "fitted", sometimes)
+    images = [open_images(str(people(val=40)))]
+    found = match(images, Options(attacker="pixels", false_match_rate=0.02))
+    group = found.record["modalities"]["xray"]
+    assert group["undecidable"].startswith("pairs of one person are no more alike")
+    assert {one.found_as for one in found.found} <= {"nearest", "copy", "near copy"}

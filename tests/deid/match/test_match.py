@@ -191,3 +191,12 @@ def test_what_is_seen_of_a_scan_is_the_mean_over_its_slices(tmp_path: Path) -> N
     scans = [entry for entry in images.entries if entry.record.modality == "ct"]
     assert {len(entry.pictures()) for entry in scans} == {8}
     assert all(np.all((one >= 0) & (one <= 1)) for entry in scans for one in entry.pictures())
+
+
+def test_pictures_that_are_all_alike_are_not_decidable(people: People) -> None:
+    folder = people(val=32)
+    for path in folder.glob("*.png"):
+        Image.new("L", (40, 36), 77).save(path)
+    group = run(folder, nearest=1).record["modalities"]["xray"]
+    assert group["undecidable"] == "all pairs look equally alike"
+    assert "matches" not in group
