@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,8 @@ from typer.testing import CliRunner
 
 from deid.cli.app import app
 from deid.phantoms import make
-from deid.scrub.models import OWN_MEDICAL
-from deid.scrub.options import MEDICAL, CannotStart
+from deid.scrub.models import OWN_MEDICAL, Models
+from deid.scrub.options import MEDICAL, CannotStart, Options
 from deid.scrub.outcome import Result
 from deid.scrub.run import scrub
 from mami_core.models.mfm import MedicalConfig, MedicalEncoder
@@ -36,7 +37,7 @@ def radiograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoder(path: Path, zero: dict[str, float], findings: tuple[str, ...] = ()) -> Path:
     """A medical encoder on somebody's network, untrained."""
     torch.manual_seed(0)
-    network = timm.create_model("test_resnet", num_classes=0, pretrained_cfg_overlay={})
+    network = timm.create_model("test_resnet", num_classes=0)
     held = plan(network)
     config = MedicalConfig(findings, trunk=held["name"], image=160, width=32, queries=3, own=held)
     save(path, "mfm", MedicalEncoder(config, network), {"zero": zero})
@@ -44,9 +45,8 @@ def encoder(path: Path, zero: dict[str, float], findings: tuple[str, ...] = ()) 
 
 
 @pytest.fixture(scope="module")
-def released(
-    radiograph: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Callable[..., Result]:
+def released(radiograph: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Result]:
+    """Runs of `scrub` under one key, each to a folder of its name."""
     root = tmp_path_factory.mktemp("released")
     key = root / "key"
     key.write_bytes(bytes(32))
@@ -63,55 +63,64 @@ def by_ours(released: Callable[..., Result]) -> Result:
     return released("ours")
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that knows X-rays, and no finding of theirs."""
+    return encoder(tmp_path_factory.mktemp("own") / "own.safetensors", {"xray": 0.5})
+
+
+@pytest.fixture(scope="module")
+def by_own(released: Callable[..., Result], own: Path) -> Result:
+    return released("own", medical=str(own))
+
+
+#: What the medical encoder has no say in.
+REST = ("status", "edit", "risk_before", "risk", "fidelity")
+
+
 def test_utility_is_measured_with_the_encoder_that_was_given(
-    by_ours: Result, released: Callable[..., Result], tmp_path: Path
+    by_ours: Result, by_own: Result, own: Path
 ) -> None:
-    own = encoder(tmp_path / "own.safetensors", {"xray": 0.5}, ("xray:Spot",))
-    result = released("own", medical=str(own))
-    (ours,), (theirs,) = by_ours.rows, result.rows
+    (ours,), (theirs,) = by_ours.rows, by_own.rows
     assert 0.0 <= theirs["utility"] <= 1.0
     assert theirs["utility"] != ours["utility"]
-    assert 0.0 <= theirs["findings"] <= 1.0
-    # What is done to the picture, and its risk, are not the medical encoder's.
-    for column in ("edit", "risk", "risk_before", "fidelity"):
-        assert theirs[column] == ours[column], column
-    assert {OWN_MEDICAL} == result.summary["versions"].keys() - by_ours.summary["versions"].keys()
-    assert {MEDICAL} == by_ours.summary["versions"].keys() - result.summary["versions"].keys()
-    assert str(tmp_path) not in str(result.summary)
+    assert ours["findings"] < 1.0
+    assert theirs["findings"] == "unknown"
+    assert [theirs[column] for column in REST] == [ours[column] for column in REST]
+    hashes = [result.summary["versions"] for result in (by_ours, by_own)]
+    assert hashes[0].keys() - hashes[1].keys() == {MEDICAL}
+    assert hashes[1].keys() - hashes[0].keys() == {OWN_MEDICAL}
+    assert hashes[1][OWN_MEDICAL] == hashlib.sha256(own.read_bytes()).hexdigest()
+    assert str(own.parent) not in str(by_own.summary)
 
 
-def test_without_findings_they_are_unknown_and_utility_is_not(
-    released: Callable[..., Result], tmp_path: Path
-) -> None:
-    own = encoder(tmp_path / "own.safetensors", {"xray": 0.5})
-    (row,) = released("keys alone", medical=str(own)).rows
-    assert row["findings"] == "unknown"
-    assert 0.0 <= row["utility"] <= 1.0
-
-
-@pytest.mark.parametrize("zero", [{"ct": 0.5}, {"xray": 1.0}, {}])
 def test_what_the_encoder_was_not_trained_on_has_no_utility_and_is_edited_all_the_same(
-    zero: dict[str, float], by_ours: Result, released: Callable[..., Result], tmp_path: Path
+    by_ours: Result, released: Callable[..., Result], tmp_path: Path
 ) -> None:
-    own = encoder(tmp_path / "own.safetensors", zero, ("ct:nodule",))
-    (ours,), (theirs,) = by_ours.rows, released(str(zero), medical=str(own)).rows
+    ct = encoder(tmp_path / "ct.safetensors", {"ct": 0.5}, ("ct:nodule",))
+    (ours,), (theirs,) = by_ours.rows, released("ct", medical=str(ct)).rows
     assert (theirs["utility"], theirs["findings"]) == ("unknown", "unknown")
-    for column in ("status", "edit", "risk", "fidelity"):
-        assert theirs[column] == ours[column], column
+    assert [theirs[column] for column in REST] == [ours[column] for column in REST]
+
+
+def test_an_encoder_to_which_all_patients_are_one_tells_no_utility(
+    radiograph: Path, tmp_path: Path
+) -> None:
+    blind = encoder(tmp_path / "blind.safetensors", {"xray": 1.0, "ct": 0.99})
+    models = Models(Options(radiograph, tmp_path, medical=str(blind)))
+    assert models.card.utility_zero == {"ct": 0.99}
 
 
 def test_a_run_goes_on_with_the_same_encoder_wherever_it_lies_and_with_no_other(
-    released: Callable[..., Result], tmp_path: Path
+    released: Callable[..., Result], by_own: Result, own: Path, tmp_path: Path
 ) -> None:
-    own = encoder(tmp_path / "own.safetensors", {"xray": 0.5})
-    rows = released("resumed", medical=str(own)).rows
     other = encoder(tmp_path / "other.safetensors", {"xray": 0.4})
     for medical in (str(other), MEDICAL):
         with pytest.raises(CannotStart, match="the weights are others"):
-            released("resumed", medical=medical, resume=True)
-    shutil.move(own, tmp_path / "moved.safetensors")
-    again = released("resumed", medical=str(tmp_path / "moved.safetensors"), resume=True)
-    assert again.rows == rows
+            released("own", medical=medical, resume=True)
+    shutil.copy(own, tmp_path / "copy.safetensors")
+    again = released("own", medical=str(tmp_path / "copy.safetensors"), resume=True)
+    assert again.rows == by_own.rows
 
 
 def _damaged(path: Path) -> None:
@@ -151,10 +160,10 @@ def test_what_is_no_medical_encoder_is_one_line_before_anything_is_written(
     done = CliRunner().invoke(app, ["scrub", str(radiograph), str(output), "--medical", str(path)])
     assert done.exit_code == 2
     assert words in done.output
-    assert done.output.startswith("deid: ")
-    assert done.output.count("\n") == 1
+    (line,) = done.output.strip().splitlines()
+    assert line.startswith("deid: ")
     assert str(tmp_path) not in done.output
-    assert not list(output.iterdir())
+    assert not [one for one in output.rglob("*") if one.is_file()]
     # Nothing stands in the way of the right one.
     right = encoder(tmp_path / "right.safetensors", {"xray": 0.5})
     options = ["--metadata-only", "--medical", str(right)]
