@@ -90,9 +90,12 @@ def checked(path: Path) -> str:
     Raises
     ------
     WeightsError
-        The file was changed after it was published, or is not listed.
+        The file was changed after it was published, or is not listed, or can not be read.
     """
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError("the weights file can not be read; mend its permissions") from error
     sums = path.parent / SUMS
     if path.parent in _PLACES and sums.is_file():
         lines = [line.split() for line in sums.read_text().splitlines() if line]
@@ -126,10 +129,14 @@ def save(path: Path, kind: str, model: nn.Module, facts: Mapping[str, Any]) -> s
     import torch
     from safetensors.torch import save as to_bytes
 
-    state = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in model.state_dict().items()
-    }
+    def halved(value: torch.Tensor) -> torch.Tensor:
+        if not value.is_floating_point():
+            return value
+        half = value.half()
+        # A network of a user's own may have numbers that half precision does not.
+        return half if half.isfinite().all() else value.float()
+
+    state = {name: halved(value).contiguous() for name, value in model.state_dict().items()}
     config: Any = model.config
     held = {"kind": kind, "config": json.dumps(asdict(config)), "facts": json.dumps(facts)}
     with torch.no_grad():

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 
 from deid.phantoms import chest_xray, make
+from mami_core.training.guides import guide
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -83,6 +86,26 @@ def test_the_networks_are_used_without_the_program(run: Run, data: Path) -> None
     figures = {name: float(value) for name, value in map(str.split, said.splitlines())}
     assert 0.5 < figures["auc"] <= 1.0
     assert 0.0 <= figures["xray:Pneumonia"] <= 1.0
+
+
+def test_an_inflated_network_becomes_a_teacher_that_sees_what_it_saw(
+    run: Run, tmp_path: Path
+) -> None:
+    """Its kernels are spread over three slices; pictures are no longer normalised."""
+    torch.manual_seed(0)
+    plain = timm.create_model("resnet18", num_classes=0).eval()
+    share = torch.tensor([0.25, 0.5, 0.25]).view(3, 1, 1)
+    state = {
+        name: value[:, :, None] * share if value.ndim == 4 else value
+        for name, value in plain.state_dict().items()
+    }
+    torch.save({"state_dict": state}, tmp_path / "inflated.pt")
+    output = tmp_path / "ct.safetensors"
+    said = run("ct_foundation_model", output, tmp_path / "inflated.pt", "resnet18")
+    images = torch.rand(1, 1, 224, 224).expand(1, 3, -1, -1)
+    with torch.inference_mode():
+        expected = plain.forward_features(images).flatten(2).transpose(1, 2)
+        assert torch.allclose(guide(said.strip())(images), expected, atol=1e-4)
 
 
 def test_the_remover_is_trained_on_a_manifest(run: Run, data: Path, tmp_path: Path) -> None:

@@ -22,9 +22,12 @@ def digest(arrays: Sequence[NDArray[Any]]) -> bytes:
 
 
 def of_weights(*networks: nn.Module) -> str:
-    """SHA-256 of all that networks hold, by name, in order; hexadecimal."""
+    """SHA-256 of all that networks hold, by name, in order; hexadecimal.
+
+    How they are fed is part of it, which no file of theirs has.
+    """
     found = hashlib.sha256()
     for network in networks:
-        for part, held in network.state_dict().items():
+        for part, held in [*network.state_dict().items(), *network.named_buffers()]:
             found.update(part.encode() + held.cpu().numpy().tobytes())
     return found.hexdigest()

@@ -37,6 +37,9 @@ def scrub(
         bool, typer.Option("--allow-unproven", help="Release where no risk can be stated.")
     ] = False,
     gallery_size: Annotated[int, typer.Option(help="People in the attacker's gallery.")] = 1000,
+    medical: Annotated[
+        str, typer.Option(help="Medical encoder of `utility` and `findings`; see train-mfm.")
+    ] = "mfm_tiny",
     metadata_only: Annotated[
         bool, typer.Option("--metadata-only", help="Leave every pixel as it is.")
     ] = False,
@@ -92,6 +95,7 @@ def scrub(
                 max_risk=max_risk,
                 allow_unproven=allow_unproven,
                 gallery_size=gallery_size,
+                medical=medical,
                 metadata_only=metadata_only,
                 text=text,
                 device=device,

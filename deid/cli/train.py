@@ -164,6 +164,14 @@ def train_mfm(
     max_minutes: Minutes = None,
     steps: Steps = None,
     batch_size: Batch = 24,
+    trunk: Annotated[
+        str,
+        typer.Option(
+            help="timm:NAME[=FILE]: a network of your own, which stays as it is, to train the "
+            "encoder on; also for CT, and without findings.",
+            show_default="EfficientNet-Lite0",
+        ),
+    ] = "",
     seed: Seed = 0,
     device: Where = Device.auto,
     init: Init = "imagenet",
@@ -171,7 +179,14 @@ def train_mfm(
     bf16: Bf16 = False,
 ) -> None:
     """Train the medical encoder on the findings of the `train` split; absent labels are masked."""
-    options = {"batch": batch_size, "seed": seed, "init": init, "resume": resume, "bf16": bf16}
+    options = {
+        "batch": batch_size,
+        "trunk": trunk,
+        "seed": seed,
+        "init": init,
+        "resume": resume,
+        "bf16": bf16,
+    }
     _run("train_mfm", data, root, output, (max_minutes, steps), device, options)
 
 

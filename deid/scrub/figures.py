@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deid.risk import UNKNOWN, Risk, fidelity, findings, is_empty, largest, residual_risk, utility
-from deid.scrub.terms import Attacker, Look, Original, Terms
+from deid.scrub.terms import Attacker, Card, Look, Original, Terms
 
 #: By attacker, ``(D,)`` of one image or ``(images, D)`` of several.
 Embeddings = dict[str, NDArray[np.float32]]
@@ -103,16 +103,28 @@ def measure(
         _risk(attackers, original.identity, seen, others, named, empty, terms.gallery_size)
         for seen in (original.identity, protected.identity)
     ]
-    speaking = list(terms.card.findings[modality])
+    kept, unchanged = _usefulness(original, protected, modality, terms.card)
     return Figures(
         strength=strength,
         before=risks[0],
         after=risks[1],
         empty=empty,
-        utility=utility(original.keys, protected.keys, terms.card.utility_zero[modality]),
-        findings=findings(original.findings[:, speaking], protected.findings[:, speaking]),
+        utility=kept,
+        findings=unchanged,
         fidelity=fidelity(before, after),
     )
+
+
+def _usefulness(
+    original: Original, protected: Original, modality: str, card: Card
+) -> tuple[float | None, float | None]:
+    """Utility and findings; None where the medical encoder knows nothing of that modality."""
+    if original.medical is None or protected.medical is None:
+        return None, None
+    (keys, before), (keys_after, after) = original.medical, protected.medical
+    kept = utility(keys, keys_after, card.utility_zero[modality])
+    speaking = list(card.findings[modality])
+    return kept, findings(before[:, speaking], after[:, speaking]) if speaking else None
 
 
 def measured_anew(

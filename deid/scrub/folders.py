@@ -30,8 +30,9 @@ COLUMNS = ("file", "patient", "modality", "region", "edit", "text", "sha256", "s
 #: What a run that ended before it noted anything may leave; nothing is lost with it.
 _OF_NO_RUN = {"output": {PARTIAL}, "run": {KEY, THUMBS}}
 
-#: Options that no output depends on.
-_NEUTRAL = ("input", "output", "run_dir", "key_file", "batch_size", "workers", "resume")
+#: Options that no output depends on; and the medical encoder, whose hash is noted with the weights,
+#: wherever it lies.
+_NEUTRAL = ("input", "output", "run_dir", "key_file", "batch_size", "workers", "resume", "medical")
 
 #: What ``run.json`` notes and what is said where it is no longer so.
 _SAME = (

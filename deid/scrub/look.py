@@ -222,8 +222,10 @@ def describe(
     """Identity, as those see it whom a strength is chosen by, and medical features of the frames
     given."""
     identity = yield from identities(views, terms.card.attackers.get(modality, ()))
-    keys, findings = yield ("medical", squares(views, terms.card.medical))
-    return Original(identity, keys, findings)
+    medical = None
+    if modality in terms.card.utility_zero:
+        medical = yield ("medical", squares(views, terms.card.medical))
+    return Original(identity, medical)
 
 
 def identities(

@@ -14,13 +14,18 @@ from numpy.typing import NDArray
 
 from deid.risk import Cohort
 from deid.scrub.jobs import Question
-from deid.scrub.options import CannotStart, Options
+from deid.scrub.options import MEDICAL, CannotStart, Options
 from deid.scrub.terms import Attacker, Card
 
 if TYPE_CHECKING:
     import torch
 
-ENCODER, MEDICAL, REMOVER = "mami_tiny", "mfm_tiny", "remover"
+    from mami_core.weights import Weights
+
+ENCODER, REMOVER = "mami_tiny", "remover"
+
+#: By what name the hash of a medical encoder of the user's own is noted: paths stay out.
+OWN_MEDICAL = "medical"
 
 #: Whom the risk is measured with; the largest figure holds (DESIGN, section 5).
 ATTACKERS = (ENCODER, "whiten")
@@ -37,16 +42,26 @@ class Models:
 
     `hashes` has what this run uses; the judge only with ``--max-risk``, so that without it neither
     names under OUTPUT nor ``--resume`` depend on whom nobody asks.
+
+    Weights of the user's own are loaded at once, unless no pixel is read: what does not load is
+    found out before anything is written.
     """
 
     def __init__(self, options: Options) -> None:
-        from mami_core.weights import WeightsError, bundled, checked, facts_of, locate
+        from mami_core.weights import WeightsError, bundled, checked, facts_of, load, locate
 
         try:
             searching = ATTACKERS if options.max_risk is None else (*ATTACKERS, JUDGE)
-            used = dict.fromkeys((*searching, MEDICAL, REMOVER))
-            self.hashes = {name: checked(locate(name)) for name in used}
-            encoder, medical, remover = (facts_of(name) for name in (ENCODER, MEDICAL, REMOVER))
+            own = options.medical != MEDICAL
+            used = {name: name for name in (*searching, REMOVER)}
+            used |= {OWN_MEDICAL: options.medical} if own else {MEDICAL: MEDICAL}
+            self.hashes = {name: checked(locate(held)) for name, held in used.items()}
+            encoder, remover = facts_of(ENCODER), facts_of(REMOVER)
+            medical = _medical_facts(options.medical)
+            self._given: dict[str, Weights] = {}
+            if own and not options.metadata_only:
+                self._given[MEDICAL] = load(options.medical)
+                self.hashes[OWN_MEDICAL] = self._given[MEDICAL].sha256
             attackers: dict[str, tuple[Attacker, ...]] = {}
             judges: dict[str, tuple[Attacker, ...]] = {}
             for path in sorted(bundled().glob("cohort_*.safetensors")):
@@ -175,5 +190,25 @@ class Models:
                 device = chosen(self._device_name)
             except DeviceError as error:
                 raise CannotStart(str(error)) from error
-            self._loaded[name] = (load(name).model.to(device), device)
+            weights = self._given.get(name) or load(name)
+            self._loaded[name] = (weights.model.to(device), device)
         return self._loaded[name]
+
+
+def _medical_facts(name: str) -> dict[str, Any]:
+    """What a medical encoder says of itself.
+
+    ``zero`` has the modalities that utility can be told of: those where different patients' key
+    features differ.
+
+    Raises
+    ------
+    WeightsError
+        There are no such weights, or they are of another kind.
+    """
+    from mami_core.weights import WeightsError, facts_of
+
+    facts = facts_of(name)
+    if facts["kind"] != "mfm" or not isinstance(facts.get("zero"), dict):
+        raise WeightsError("--medical: these weights are of another kind; give those of train-mfm")
+    return {**facts, "zero": {name: at for name, at in facts["zero"].items() if at < 1.0}}

@@ -18,6 +18,9 @@ SYNONYMS = {
     "cfp": "fundus",
 }
 
+#: The bundled medical encoder.
+MEDICAL = "mfm_tiny"
+
 #: Each worker is a process with libraries of its own, some hundred MiB.
 MOST_WORKERS = 256
 
@@ -49,6 +52,9 @@ class Options:
     max_risk
         Images whose residual risk stays above are withheld, and so are those of which an attacker
         that took no part in choosing their strength finds more.
+    medical
+        The medical encoder that utility and findings are measured with: a bundled name, or weights
+        of ``deid train-mfm``.
     workers
         Processes that read, search text and write; None is one a core.
     batch_size
@@ -67,6 +73,7 @@ class Options:
     max_risk: float | None = None
     allow_unproven: bool = False
     gallery_size: int = 1000
+    medical: str = MEDICAL
     metadata_only: bool = False
     text: str = "blank"
     resume: bool = False

@@ -54,7 +54,8 @@ class Card:
     findings
         Which of the medical encoder's outputs speak about a modality.
     utility_zero
-        Mean cosine of key features over pairs of different patients, by modality.
+        Mean cosine of key features over pairs of different patients, by modality: of those that the
+        medical encoder knows.
     attackers
         By modality, the attackers of whose figures the risk is the largest.
     judges
@@ -131,15 +132,13 @@ class Original:
     ----------
     identity
         By attacker, ``(D,)``, normalised.
-    keys
-        Key features of the medical encoder, ``(frames, N, D)``.
-    findings
-        Calibrated probabilities, ``(frames, K)``.
+    medical
+        Key features of the medical encoder, ``(frames, N, D)``, and calibrated probabilities of
+        findings, ``(frames, K)``; None where it does not know the modality.
     """
 
     identity: dict[str, NDArray[np.float32]]
-    keys: NDArray[np.float32]
-    findings: NDArray[np.float32]
+    medical: tuple[NDArray[np.float32], NDArray[np.float32]] | None
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mami_core.models.encoder import MEAN, STD
-from mami_core.models.of_timm import local, of_timm
+from mami_core.models.of_timm import TIMM, local, of_timm
 from mami_core.weights import WeightsError, load
-
-TIMM = "timm:"
 
 
 class Guide(nn.Module):

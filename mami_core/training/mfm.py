@@ -18,9 +18,9 @@ from torch.nn import functional
 from mami_core.data import Dataset, Record
 from mami_core.evaluation import auc
 from mami_core.models.mfm import MedicalConfig, MedicalEncoder
-from mami_core.training import finding_heads
+from mami_core.training import finding_heads, own_trunk
 from mami_core.training.augment import views
-from mami_core.training.batches import Pictures, digest, draw_modality, parts, stored
+from mami_core.training.batches import REGIONS, Pictures, digest, draw_modality, parts, stored
 from mami_core.training.draws import Draws
 from mami_core.training.loop import Budget, TrainingError, train
 from mami_core.training.losses import masked_bce
@@ -30,6 +30,7 @@ RATES = {"trunk": 2e-4, "rest": 1e-3}
 CONTRAST_SHARE, TEMPERATURE = 0.1, 0.2
 #: A finding is learned from so many positive images in `train`, given so many in `val`.
 FEWEST = (30, 15)
+#: What our own trunk is trained on; a user's may know others.
 MODALITIES = ("xray", "fundus")
 
 
@@ -45,6 +46,7 @@ def train_mfm(
     init: str = "imagenet",
     resume: bool = False,
     bf16: bool = False,
+    trunk: str = "",
     config: MedicalConfig = MedicalConfig(()),  # noqa: B008 - frozen
 ) -> Path:
     """Train the medical encoder on the `train` split; write ``OUTPUT/mfm.safetensors``.
@@ -53,21 +55,31 @@ def train_mfm(
     ----------
     batch
         Images a step.
+    trunk
+        ``timm:NAME[=FILE]``: the user's own network in place of ours. It stays as it is; what is
+        trained on top are key features, also of CT and of pictures without findings, and finding
+        heads.
     config
-        Sizes; its findings are replaced by those that the data can teach.
+        Sizes; its findings are replaced by those that the data can teach, and with a `trunk` of the
+        user's the side of the pictures by that which it looks at.
 
     See `train_mami` for the other parameters, the result and the errors.
     """
 
     def task() -> MedicalTask:
         joined = Dataset.join(data)
-        return MedicalTask(joined, config, init=init, batch=batch, seed=seed, device=device)
+        return MedicalTask(
+            joined, config, init=init, batch=batch, seed=seed, device=device, trunk=trunk
+        )
 
     return train(task, Budget(max_minutes, steps), output, device=device, resume=resume, bf16=bf16)
 
 
 class MedicalTask:
-    """A `Task`: finding heads and key features on X-rays and fundus photos."""
+    """A `Task`: finding heads and key features on X-rays and fundus photos.
+
+    On a user's own trunk, on whatever is in the data; only what stands on the trunk learns then.
+    """
 
     kind = "mfm"
 
@@ -80,28 +92,34 @@ class MedicalTask:
         batch: int,
         seed: int,
         device: str,
+        trunk: str = "",
     ) -> None:
         torch.manual_seed(seed)
         self.seed, self.batch, self.device = seed, batch, device
-        self.data, self.val = parts(dataset, MODALITIES)
-        self.findings = learnable(self.data.records, self.val.records)
+        self.data, self.val = parts(dataset, REGIONS if trunk else MODALITIES)
+        self.findings = learnable(self.data.records, self.val.records, some=not trunk)
         self.labels = table(self.data.records, self.findings)
         share = np.clip(np.nanmean(self.labels, axis=0), 1e-3, 1.0 - 1e-3)
         weight = np.clip((1.0 - share) / share, 0.3, 8.0) ** 0.5
         self.weight = torch.from_numpy(weight.astype(np.float32)).to(device)
-        self.model = MedicalEncoder(replace(config, findings=self.findings))
-        self.start = begin(self.model, self.kind, init)
+        config = replace(config, findings=self.findings)
+        self.model, self.learner, self.start, whose = (
+            own_trunk.begin(trunk, config, init) if trunk else _begin(config, init)
+        )
         self.model.to(device)
-        self.learner = self.model
-        self.pictures = Pictures(self.data, stored(config.image))
+        self.pictures = Pictures(self.data, stored(self.model.config.image))
         self.by_modality = {
             name: [i for i, record in enumerate(self.data.records) if record.modality == name]
             for name in sorted({record.modality or "" for record in self.data.records})
         }
-        self.identity = digest(self.data.records, ("mfm", seed, batch, init, self.model.config))
+        self.identity = digest(
+            self.data.records, ("mfm", seed, batch, init, self.model.config, *whose)
+        )
 
     def groups(self) -> list[dict[str, Any]]:
-        """The trunk moves slowly."""
+        """The trunk moves slowly, and a user's own not at all."""
+        if self.model.config.own:
+            return [{"params": list(self.learner.parameters()), "lr": RATES["rest"]}]
         trunk = list(self.model.trunk.parameters())
         rest = [p for name, p in self.model.named_parameters() if not name.startswith("trunk.")]
         return [{"params": trunk, "lr": RATES["trunk"]}, {"params": rest, "lr": RATES["rest"]}]
@@ -155,14 +173,17 @@ class MedicalTask:
 
     @torch.no_grad()
     def _fit_heads(self) -> None:
+        heads = self.model.heads
+        if heads is None:
+            return
         keys = self._seen(self.data)[1].reshape(len(self.data), -1)
         people = [record.person for record in self.data.records]
         for index in range(len(self.findings)):
             known = np.flatnonzero(~np.isnan(self.labels[:, index]))
             truth = self.labels[known, index]
             weight, bias = finding_heads.fit(keys[known], truth, [people[row] for row in known])
-            self.model.heads.weight[index] = torch.from_numpy(weight)
-            self.model.heads.bias[index] = bias
+            heads.weight[index] = torch.from_numpy(weight)
+            heads.bias[index] = bias
 
     def _seen(self, dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         pictures = Pictures(dataset, self.model.config.image)
@@ -175,12 +196,19 @@ class MedicalTask:
         return logits, torch.cat([one.keys for one in seen]).cpu().numpy()
 
 
+def _begin(config: MedicalConfig, init: str) -> own_trunk.Begun:
+    model = MedicalEncoder(config)
+    return own_trunk.Begun(model, model, begin(model, MedicalTask.kind, init))
+
+
 def named(record: Record, finding: str) -> str:
     """``modality:finding``."""
     return f"{record.modality}:{finding}"
 
 
-def learnable(train: Sequence[Record], val: Sequence[Record]) -> tuple[str, ...]:
+def learnable(
+    train: Sequence[Record], val: Sequence[Record], *, some: bool = True
+) -> tuple[str, ...]:
     """Findings with enough positive and some negative images in both splits.
 
     Where no finding has that many, those with one of each in `train`: a small set is better than
@@ -189,10 +217,10 @@ def learnable(train: Sequence[Record], val: Sequence[Record]) -> tuple[str, ...]
     Raises
     ------
     TrainingError
-        Where no finding is both present and absent in `train`.
+        Where no finding is both present and absent in `train`, if there must be `some`.
     """
     enough = _frequent(train, FEWEST[0]) & _frequent(val, FEWEST[1]) or _frequent(train, 1)
-    if not enough:
+    if some and not enough:
         raise TrainingError(
             "no finding is present in one `train` image and absent in another; "
             "give labels in the manifest, or the archive's table of findings"

@@ -40,6 +40,14 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
+def test_numbers_that_half_precision_does_not_have_are_kept(tmp_path: Path) -> None:
+    model = Remover(RemoverConfig(image=64))
+    with torch.no_grad():
+        model.spread.weight.view(-1)[0] = 1e5
+    save(tmp_path / "a.safetensors", "remover", model, {})
+    assert load(tmp_path / "a.safetensors").model.spread.weight.view(-1)[0] == 1e5
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_bundled_network_loads(name: str) -> None:
     found = load(name)

@@ -153,13 +153,13 @@ def test_the_risk_is_that_of_the_attacker_who_finds_most() -> None:
         }
         every = (*names, *judges)
         before, after, mates = ({name: held[name][i] for name in every} for i in range(3))
-        look = Look(1, modality="xray", original=Original(before, keys, keys[0]))
+        look = Look(1, modality="xray", original=Original(before, (keys, keys[0])))
         whose: dict[str, Any] = {
             "named": True,
             "terms": SimpleNamespace(card=card, gallery_size=50),
         }
         chosen = measure(
-            look, Original(after, keys, keys[0]), mates, frames, frames, strength=1.0, **whose
+            look, Original(after, (keys, keys[0])), mates, frames, frames, strength=1.0, **whose
         )
         return measured_anew(chosen, look, after, mates, **whose) if judge else chosen
 

@@ -6,6 +6,8 @@ import runpy
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 from typer.testing import CliRunner, Result
 
 from deid.cli.app import app
@@ -46,6 +48,22 @@ def test_without_output_a_folder_is_named_and_used(
     assert done.exit_code == 0, done.output
     assert "deid-train-mfm" in done.output
     assert (tmp_path / "deid-train-mfm" / "mfm.safetensors").is_file()
+
+
+def test_a_medical_encoder_is_trained_on_a_network_by_name_and_path(
+    folder: Path, tmp_path: Path
+) -> None:
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "own.pth")
+    trunk = f"timm:test_resnet@64={tmp_path / 'own.pth'}"
+    out = tmp_path / "out"
+    done = _deid("train-mfm", "--data", folder, "--trunk", trunk, "--output", out, *QUICK)
+    assert done.exit_code == 0, done.output
+    assert facts_of(out / "mfm.safetensors")["trunk"] == "test_resnet"
+    refused = _deid(
+        "train-mfm", "--data", folder, "--trunk", "own.pth", "--output", tmp_path / "b", *QUICK
+    )
+    assert refused.exit_code == 2
+    assert refused.output == "deid: --trunk is timm:NAME[=FILE], a network that timm builds\n"
 
 
 @pytest.mark.parametrize("command", ["train-mami", "train-mfm", "train-unet"])
