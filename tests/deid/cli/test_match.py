@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -132,3 +133,25 @@ def test_a_report_takes_no_folder_that_is_anothers_and_nothing_of_an_earlier_one
     assert CliRunner().invoke(app, call).exit_code == 0
     assert CliRunner().invoke(app, [*call, "--attacker=outline"]).exit_code == 2
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"matches.csv", "features"}
+
+
+def test_no_table_of_a_report_holds_what_a_spreadsheet_runs(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(people(val=4), folder)
+    table = folder / "manifest.csv"
+    lines = table.read_text().replace(",val0,", ",=1+1,").replace(",val1,", ",@SUM(1),")
+    table.write_text(lines.replace("val2_0.png", "-2.png").replace("val3_0.png", "+3.png"))
+    (folder / "val2_0.png").rename(folder / "-2.png")
+    (folder / "val3_0.png").write_bytes(b"no picture")
+    (folder / "val3_0.png").rename(folder / "+3.png")
+    call = [str(folder), "--attacker=pixels", f"--report={tmp_path / 'report'}"]
+    assert CliRunner().invoke(app, call).exit_code == 1
+    with (tmp_path / "report" / "matches.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {row[key] for row in rows for key in ("a", "b", "patient_a", "patient_b")}
+    assert {"'=1+1", "'@SUM(1)", "'-2.png"} <= names
+    assert not any(name[0] in "=+-@" for name in names)
+    assert all(float(row["similarity"]) <= 1.0 for row in rows)
+    assert "a,'+3.png" in (tmp_path / "report" / "left_out.csv").read_text()
