@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -64,12 +64,15 @@ def folder_of(table: Path, release: Release) -> Path:
 def write(folder: Path, record: Mapping[str, Any], exposed: Sequence[Exposed]) -> None:
     """Write ``audit.json``, ``audit.csv``, ``audit.html`` and ``most_exposed.csv``."""
     write_text(folder / RECORD, [json.dumps(record, indent=1)])
-    write_csv(folder / TABLE, COLUMNS, rows(record))
+    _write(folder / TABLE, COLUMNS, rows(record))
     write_text(folder / PAGE, pieces(record))
     named = [column.name for column in fields(Exposed)]
-    # A patient's name may be what a spreadsheet would run.
-    lines = ([cell(key, value) for key, value in asdict(one).items()] for one in exposed)
-    write_csv(folder / NAMES, named, lines)
+    _write(folder / NAMES, named, (asdict(one).values() for one in exposed))
+
+
+def _write(path: Path, columns: Sequence[str], lines: Iterable[Iterable[Any]]) -> None:
+    """A table of which no name, of a patient, a source or a group, is run by a spreadsheet."""
+    write_csv(path, columns, (map(cell, columns, line) for line in lines))
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

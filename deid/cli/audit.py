@@ -10,6 +10,7 @@ import typer
 
 from deid.cli.choices import Device
 from deid.cli.embed import Part
+from deid.cli.trouble import interruptible, said_to_go_on
 
 
 def audit(
@@ -143,7 +144,7 @@ def audit(
         if pairs is not None and release is not None and protected is None:
             shared = folder_of(pairs, release)
         folder = None if report is None else claim(report, shared)
-        with progress() as told:
+        with interruptible(), progress() as told:
             keep = None if folder is None else folder / FEATURES
             exposed: list[Exposed] = []
             record = run(
@@ -160,6 +161,9 @@ def audit(
     except (AuditError, DatasetError, DeviceError, WeightsError) as error:
         typer.echo(f"deid audit: {error}", err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo(f"deid audit: {said_to_go_on(reported=report is not None)}", err=True)
+        raise typer.Exit(3) from None
     if as_json:
         typer.echo(json.dumps(record, indent=2))
     else:

@@ -11,6 +11,7 @@ import typer
 
 from deid.cli.choices import Device
 from deid.cli.embed import Part
+from deid.cli.trouble import interruptible, said_to_go_on
 
 Images = "A folder of images, or a data set: see `deid evaluate`."
 
@@ -96,6 +97,7 @@ def match(
     from deid.match.console import is_whole, show
     from deid.match.images import open_images
     from deid.match.writing import FEATURES, claim, write
+    from deid.scrub.options import MODALITIES
     from mami_core.data import DatasetError, modality_of
     from mami_core.device import DeviceError
     from mami_core.weights import WeightsError
@@ -116,7 +118,9 @@ def match(
                 raise MatchError(f"--{name} lies between 0 and 1, and is neither")
         if search is Engine.faiss and find_spec("faiss") is None:
             raise MatchError("--search faiss: it is not installed; pip install mami-deid[faiss]")
-        word = modality_of(modality or "")
+        word = None if modality is None else modality_of(modality)
+        if modality is not None and word not in MODALITIES:
+            raise MatchError(f"--modality: not one of {', '.join(MODALITIES)}; give one of these")
         sets = [
             open_images(spec, root, modality=word, unnamed=unnamed).in_split(split.value)
             for spec in (a, b)
@@ -124,7 +128,7 @@ def match(
         ]
         known = None if calibrate is None else open_images(calibrate, root, modality=word)
         folder = None if report is None else claim(report)
-        with progress() as told:
+        with interruptible(), progress() as told:
             keep = None if folder is None else folder / FEATURES
             matching = run(sets, options, known, told=told, keep=keep)
         if folder is not None:
@@ -132,6 +136,9 @@ def match(
     except (AuditError, DatasetError, DeviceError, MatchError, WeightsError) as error:
         typer.echo(f"deid match: {error}", err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo(f"deid match: {said_to_go_on(reported=report is not None)}", err=True)
+        raise typer.Exit(3) from None
     if as_json:
         typer.echo(json.dumps(matching.record, indent=2))
     else:

@@ -16,6 +16,13 @@ def show_frames(error: BaseException) -> None:
         print(f"  {frame.name}, line {frame.lineno}: {frame.line}", file=sys.stderr)
 
 
+def said_to_go_on(*, reported: bool) -> str:
+    """What a command says that is interrupted and keeps under ``--report`` what it has done."""
+    if reported:
+        return "interrupted; the same command with the same --report goes on from there"
+    return "interrupted, and nothing is kept; with --report DIR the same command could go on"
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Within it a request to end, or a terminal that is gone, is an interrupt.

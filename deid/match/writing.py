@@ -11,6 +11,7 @@ from deid.match.found import COPY, MATCH, NEAR_COPY, NEAREST, Found
 from deid.match.run import Matching
 from deid.match.trouble import MatchError
 from deid.report.private import claimed
+from deid.report.tables import cell
 from mami_core.files import write_csv, write_text
 
 TABLE, RECORD, LEFT_OUT, FEATURES = "matches.csv", "match.json", "left_out.csv", "features"
@@ -43,7 +44,8 @@ def claim(name: str) -> Path:
 def write(folder: Path, matching: Matching) -> None:
     """Write ``matches.csv`` (copies first, then by similarity), ``match.json``, ``left_out.csv``.
 
-    Files and patients are named as the sets name them.
+    Files and patients are named as the sets name them, but for what a spreadsheet would run and
+    what is no text (see `deid.report.tables.cell`).
     """
     pairs = sorted(
         matching.found, key=lambda one: (_ORDER.index(one.found_as), -one.similarity, one.left.name)
@@ -51,7 +53,7 @@ def write(folder: Path, matching: Matching) -> None:
     write_csv(folder / TABLE, COLUMNS, map(_row, pairs))
     write_text(folder / RECORD, [json.dumps(matching.record, indent=1)])
     rows = [
-        (letter, name, why)
+        (letter, cell("file", name), why)
         for letter, one in zip("ab", matching.left_out, strict=False)
         for name, why in one
     ]
@@ -60,12 +62,10 @@ def write(folder: Path, matching: Matching) -> None:
 
 def _row(pair: Found) -> Sequence[Any]:
     modalities = dict.fromkeys(one.modality or "unknown" for one in (pair.left, pair.right))
+    names = (pair.left.name, pair.right.name, pair.left.patient, pair.right.patient)
     return (
-        pair.left.name,
-        pair.right.name,
-        pair.left.patient,
-        pair.right.patient,
-        "/".join(modalities),
+        *(cell("name", name) for name in names),
+        cell("modality", "/".join(modalities)),
         pair.found_as,
         f"{pair.similarity:.6f}",
         "" if pair.probability is None else f"{pair.probability:.6f}",

@@ -34,17 +34,15 @@ def _built(file: str, device: str) -> Attacker:
 
     Raises
     ------
-    AbsentError
-        Where there is no such file.
     mami_core.weights.WeightsError
-        Where it does not hold a critic.
+        Where there is no such file, or it does not hold a critic.
     """
     from deid.audit.attackers.mami import of_depths
-    from mami_core.evaluation.yardsticks import AbsentError
     from mami_core.weights import WeightsError, load
 
     if not Path(file).is_file():
-        raise AbsentError(f"its file does not exist; name {NEEDS}")
+        # Whoever names a file means it: that it is not tested would stand in the last line alone.
+        raise WeightsError(f"--attacker: the file of critic: does not exist; name {NEEDS}")
     loaded = load(file)
     if loaded.kind != NAME:
         raise WeightsError(f"these weights are not a critic's; give {NEEDS}")

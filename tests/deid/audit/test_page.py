@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import csv
 import hashlib
 import re
 from collections.abc import Callable
@@ -14,9 +15,10 @@ import pytest
 
 from deid.audit import Options, audit
 from deid.audit.console import show
+from deid.audit.exposure import Exposed
 from deid.audit.report import pieces
 from deid.audit.report.table import attackers
-from deid.audit.writing import COLUMNS, rows
+from deid.audit.writing import COLUMNS, rows, write
 from mami_core.data import open_dataset
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -390,4 +392,25 @@ def test_a_source_named_by_an_enemy_forges_no_line_of_the_console(
     assert "\x1b" not in told
     assert [line[:10] for line in told.splitlines() if line.startswith("Not tested")] == [
         "Not tested"
+    ]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1+1", " =1+1", "\r=1+1"])
+def test_no_table_of_a_report_holds_what_a_spreadsheet_runs(
+    record: Record, tmp_path: Path, name: str
+) -> None:
+    hostile = copy.deepcopy(record)
+    hostile["sources"] = {name: hostile["sources"]["demo"]}
+    write(tmp_path, hostile, [Exposed(name, *("outer", "fixed", "pixels", name), 2, 1.0, 31)])
+    for table in ("audit.csv", "most_exposed.csv"):
+        with (tmp_path / table).open(newline="") as file:
+            first = {row["source"] for row in csv.DictReader(file)}
+        assert len(first) == 1
+        assert first.pop()[0] in "'\\"
+    with (tmp_path / "audit.csv").open(newline="") as file:
+        values = [row["value"] for row in csv.DictReader(file)]
+    assert [value for value in values if value] == [
+        str(row[COLUMNS.index("value")])
+        for row in rows(hostile)
+        if row[COLUMNS.index("value")] != ""
     ]

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -260,3 +262,27 @@ def test_names_that_are_no_utf_8_are_audited(app: Typer, of_bytes: Path, tmp_pat
     assert done.exit_code == 0, done.output
     with (tmp_path / "r" / "most_exposed.csv").open(newline="") as file:
         assert {row["patient"][:7] for row in csv.DictReader(file)} == {r"who\udc"}
+
+
+@pytest.mark.parametrize("how", ["pressed", "told to end"])
+@pytest.mark.parametrize("reported", [True, False])
+def test_interrupted_it_says_whether_the_same_command_goes_on(
+    app: Typer,
+    people: People,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    reported: bool,
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        if how == "pressed":
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("deid.audit.audit", interrupted)
+    told = [f"--report={tmp_path / 'report'}"] if reported else []
+    done = CliRunner().invoke(app, ["audit", str(people(val=3)), "--attacker=pixels", *told])
+    assert done.exit_code == 3
+    assert done.stderr.startswith("deid audit: interrupted")
+    assert ("the same command with the same --report goes on" in done.stderr) == reported
+    assert done.stderr.count("\n") == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,8 @@ def test_an_image_that_can_not_be_read_gives_exit_status_1_and_a_line(
         (["--attacker=somebody"], "no such attacker; there are: "),
         (["--attacker=outline"], "it learns from 10 or more people of 'train'"),
         (["--split=test"], "no images in split 'test'"),
+        (["--modality=nonsense"], "--modality: not one of xray, ct, fundus; give"),
+        (["--modality="], "--modality: not one of"),
         (["--prior=0"], "--prior lies between 0 and 1"),
         (["--report=/proc/nothing"], "--report can not be written"),
     ],
@@ -132,3 +135,46 @@ def test_a_report_takes_no_folder_that_is_anothers_and_nothing_of_an_earlier_one
     assert CliRunner().invoke(app, call).exit_code == 0
     assert CliRunner().invoke(app, [*call, "--attacker=outline"]).exit_code == 2
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"matches.csv", "features"}
+
+
+def test_no_table_of_a_report_holds_what_a_spreadsheet_runs(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(people(val=4), folder)
+    table = folder / "manifest.csv"
+    lines = table.read_text().replace(",val0,", ",=1+1,").replace(",val1,", ",@SUM(1),")
+    table.write_text(lines.replace("val2_0.png", "-2.png").replace("val3_0.png", "+3.png"))
+    (folder / "val2_0.png").rename(folder / "-2.png")
+    (folder / "val3_0.png").write_bytes(b"no picture")
+    (folder / "val3_0.png").rename(folder / "+3.png")
+    call = [str(folder), "--attacker=pixels", f"--report={tmp_path / 'report'}"]
+    assert CliRunner().invoke(app, call).exit_code == 1
+    with (tmp_path / "report" / "matches.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {row[key] for row in rows for key in ("a", "b", "patient_a", "patient_b")}
+    assert {"'=1+1", "'@SUM(1)", "'-2.png"} <= names
+    assert not any(name[0] in "=+-@" for name in names)
+    assert all(float(row["similarity"]) <= 1.0 for row in rows)
+    assert "a,'+3.png" in (tmp_path / "report" / "left_out.csv").read_text()
+
+
+def test_a_modality_may_be_given_by_its_dicom_word(app: Typer, people: People) -> None:
+    done = CliRunner().invoke(app, [str(people(val=3)), "--attacker=pixels", "--modality=DX"])
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_interrupted_it_says_whether_the_same_command_goes_on(
+    app: Typer, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: bool
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deid.match.match", pressed)
+    told = [f"--report={tmp_path / 'report'}"] if reported else []
+    done = CliRunner().invoke(app, [str(people(val=3)), "--attacker=pixels", *told])
+    assert done.exit_code == 3
+    assert done.stderr.startswith("deid match: interrupted")
+    assert ("the same command with the same --report goes on" in done.stderr) == reported
+    assert done.stderr.count("\n") == 1
