@@ -89,7 +89,7 @@ def _name(training: Training, recipe: object) -> str:
 
 def _read(path: Path, name: str) -> Finished | None:
     """None where nothing is kept, or what is there is not what was written under this name."""
-    body = sealed.read(path, name)
+    body = sealed.read(path, name, behind=False)
     if body is None:
         return None
     with np.load(io.BytesIO(body), allow_pickle=False) as parts:
@@ -103,4 +103,4 @@ def _write(path: Path, name: str, fit: Finished) -> None:
     head: dict[str, Any] = {f"head{number}": one for number, one in enumerate(fit.head)}
     told = np.array(json.dumps(fit.told))
     np.savez(body, query=fit.query, gallery=fit.gallery, told=told, **head)
-    sealed.write(path, name, body.getvalue())
+    sealed.write(path, name, body.getvalue(), behind=False)

@@ -53,14 +53,14 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
         digest.update(np.ascontiguousarray(pictures).tobytes())
         name = digest.hexdigest()
         path = folder / f"{name}.npy"
-        body = sealed.read(path, name)
+        body = sealed.read(path, name, behind=True)
         if body is not None:
             kept: NDArray[Any] = np.load(io.BytesIO(body), allow_pickle=False)
             return kept
         found = attacker.embed(pictures)
         stream = io.BytesIO()
         np.save(stream, found)
-        sealed.write(path, name, stream.getvalue())
+        sealed.write(path, name, stream.getvalue(), behind=True)
         return found
 
     return replace(attacker, embed=embed)

@@ -11,25 +11,31 @@ from pathlib import Path
 
 from mami_core.files import atomic
 
-#: Length of what stands behind the body, which is left a file that others can open.
+#: Length of the seal.
 SEAL = hashlib.sha256().digest_size
 
 
-def read(path: Path, name: str) -> bytes | None:
-    """The body; None where nothing is there, or not what was written under this name."""
+def read(path: Path, name: str, *, behind: bool) -> bytes | None:
+    """The body; None where nothing is there, or not what was written under this name.
+
+    Parameters
+    ----------
+    behind
+        Whether the seal stands behind the body, which others can open then, and not before it.
+    """
     try:
         whole = path.read_bytes()
     except OSError:
         return None
-    body, seal = whole[:-SEAL], whole[-SEAL:]
+    body, seal = (whole[:-SEAL], whole[-SEAL:]) if behind else (whole[SEAL:], whole[:SEAL])
     return body if seal == _seal(name, body) else None
 
 
-def write(path: Path, name: str, body: bytes) -> None:
-    """Write it with its seal, whole or not at all."""
+def write(path: Path, name: str, body: bytes, *, behind: bool) -> None:
+    """Write the body and its seal, both or nothing."""
+    parts = [_seal(name, body), body]
     with atomic(path) as stream:
-        stream.write(body)
-        stream.write(_seal(name, body))
+        stream.writelines(reversed(parts) if behind else parts)
 
 
 def _seal(name: str, body: bytes) -> bytes:
