@@ -199,17 +199,25 @@ def _fewer(source: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 def _inferred(found: Mapping[str, Any]) -> Iterator[str]:
     """What linking says of a person, beside what the attacker's own image says."""
     decided = [one for one in found["attributes"] if "main" in one]
-    told = [
-        f"{one['attribute']} of {100 * one['main']['value']:.0f} of 100 patients "
-        f"(own image alone: {100 * one['control']['value']:.0f})"
-        for one in decided
-        if not one["weak"] and one["added"]["low"] > 0.0
-    ]
+    told = [_told(one) for one in decided if not one["weak"] and one["added"]["low"] > 0.0]
     if told:
         yield f"the record that is found first gives away the {', '.join(told)}"
+    elif decided and all(one["weak"] for one in decided):
+        yield (
+            "linking is no better than a guess, and gives nothing away that can be told: "
+            f"the record that is found first has the {', '.join(map(_told, decided))}"
+        )
     elif decided:
         names = ", ".join(one["attribute"] for one in decided)
         yield f"of {names} the record found first tells no more than the attacker's own image"
+
+
+def _told(one: Mapping[str, Any]) -> str:
+    """Of one attribute, with the control."""
+    return (
+        f"{one['attribute']} of {100 * one['main']['value']:.0f} of 100 patients "
+        f"(own image alone: {100 * one['control']['value']:.0f})"
+    )
 
 
 def _text(figure: Mapping[str, Any]) -> str:

@@ -18,13 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import deid
+from deid.audit import sealed
 from deid.audit.digests import digest
 from deid.audit.matching import Array, Training
 from mami_core.evaluation.protocol import usable
-from mami_core.files import atomic
-
-#: Length of what stands before a fit.
-SEAL = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -92,12 +89,8 @@ def _name(training: Training, recipe: object) -> str:
 
 def _read(path: Path, name: str) -> Finished | None:
     """None where nothing is kept, or what is there is not what was written under this name."""
-    try:
-        whole = path.read_bytes()
-    except OSError:
-        return None
-    seal, body = whole[:SEAL], whole[SEAL:]
-    if seal != _seal(name, body):
+    body = sealed.read(path, name, behind=False)
+    if body is None:
         return None
     with np.load(io.BytesIO(body), allow_pickle=False) as parts:
         head = [parts[f"head{number}"] for number in range(len(parts.files) - 3)]
@@ -110,9 +103,4 @@ def _write(path: Path, name: str, fit: Finished) -> None:
     head: dict[str, Any] = {f"head{number}": one for number, one in enumerate(fit.head)}
     told = np.array(json.dumps(fit.told))
     np.savez(body, query=fit.query, gallery=fit.gallery, told=told, **head)
-    with atomic(path) as stream:
-        stream.write(_seal(name, body.getvalue()) + body.getvalue())
-
-
-def _seal(name: str, body: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + body).digest()
+    sealed.write(path, name, body.getvalue(), behind=False)

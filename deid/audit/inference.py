@@ -31,16 +31,23 @@ def speaks_of(linkage: Linkage) -> bool:
 
 
 def inference(
-    bench: Bench, name: str, linkage: Linkage, *, adaptive: bool, draws: Draws
+    bench: Bench, name: str, linkage: Linkage, *, adaptive: bool, finds: bool, draws: Draws
 ) -> dict[str, Any]:
     """What one attacker learns by linking, beside a guess and what its own image says.
+
+    Parameters
+    ----------
+    finds
+        Whether it finds more people than a guess does, by its interval. Of one that does not, what
+        is found first is anybody's, however far its attribute is from what reading an image says.
 
     Returns
     -------
     ``attacker``; ``read_by``, whose features the control reads by; ``attributes``, a list of
     ``attribute, main, naive, control`` (shares of patients with intervals), ``added`` (see
     `mami_core.evaluation.inference.added`), ``records``, the fewest that were searched, and
-    ``weak``, whether linking was no better than a guess; or of ``attribute, undecidable``.
+    ``weak``, whether linking was no better than a guess, of people or of the attribute; or of
+    ``attribute, undecidable``.
     """
     by = readers(bench, name)
     folds = [
@@ -49,7 +56,7 @@ def inference(
         if (fold := _searched(bench.records, *embedded))
     ]
     told = [
-        {"attribute": attribute} | _figures(bench, folds, by, values, draws)
+        {"attribute": attribute} | _figures(bench, folds, by, values, finds, draws)
         for attribute, values in attributes(bench.records)
     ]
     return {"attacker": name, "read_by": by, "attributes": told}
@@ -112,7 +119,12 @@ def _coded(name: str, values: Sequence[object | None]) -> Iterator[tuple[str, Co
 
 
 def _figures(
-    bench: Bench, folds: Sequence[_Fold], by: Sequence[str], values: Codes, draws: Draws
+    bench: Bench,
+    folds: Sequence[_Fold],
+    by: Sequence[str],
+    values: Codes,
+    finds: bool,
+    draws: Draws,
 ) -> dict[str, Any]:
     """Of one attribute; or why there are none."""
     if not folds:
@@ -150,7 +162,7 @@ def _figures(
         "control": alone.as_dict(),
         "added": {"value": value, "low": low, "high": high, "patients": int(names.size)},
         "records": searched,
-        "weak": linked.value <= majority.value,
+        "weak": not finds or linked.value <= majority.value,
     }
 
 

@@ -6,6 +6,7 @@ They let anybody who has them find the patients: the folder is its owner's alone
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import deid
+from deid.audit import sealed
 from deid.audit.attackers.registry import Attacker
 from deid.audit.trouble import AuditError
 from deid.audit.undoing import Memory, undoing
-from mami_core.files import atomic, private_folder
+from mami_core.files import private_folder
 from mami_core.weights import SUMS, bundled
 
 
@@ -25,7 +27,8 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
     """The same attacker, which looks at no picture twice, unless all it sees is pictures.
 
     Features are named by a hash of the attacker's name and weights, of the software and those that
-    come with it, and of the pictures that were looked at together, so that nothing stale is found.
+    come with it, and of the pictures that were looked at together, so that nothing stale is found;
+    where a file is not what was written, the pictures are looked at anew (see `deid.audit.sealed`).
 
     Raises
     ------
@@ -48,13 +51,16 @@ def keeping(attacker: Attacker, name: str, folder: Path) -> Attacker:
     def embed(pictures: NDArray[np.uint8]) -> NDArray[Any]:
         digest = hashlib.sha256(stamp + str(pictures.shape).encode())
         digest.update(np.ascontiguousarray(pictures).tobytes())
-        path = folder / f"{digest.hexdigest()}.npy"
-        if path.is_file():
-            kept: NDArray[Any] = np.load(path, allow_pickle=False)
+        name = digest.hexdigest()
+        path = folder / f"{name}.npy"
+        body = sealed.read(path, name, behind=True)
+        if body is not None:
+            kept: NDArray[Any] = np.load(io.BytesIO(body), allow_pickle=False)
             return kept
         found = attacker.embed(pictures)
-        with atomic(path) as stream:
-            np.save(stream, found)
+        stream = io.BytesIO()
+        np.save(stream, found)
+        sealed.write(path, name, stream.getvalue(), behind=True)
         return found
 
     return replace(attacker, embed=embed)

@@ -74,6 +74,7 @@ def linked(
                 first["attacker"],
                 linkage,
                 adaptive=adaptive,
+                finds=first["low"] > first["guess"],
                 draws=draws,
             )
         # Whoever holds the very image finds everybody: that says nothing of a patient.

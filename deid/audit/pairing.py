@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deid.audit.copies import of_others
 from deid.audit.trouble import AuditError
+from deid.audit.written import not_as_written
 from mami_core.data import Dataset
 from mami_core.data.store import is_inside
 from mami_core.weights import WeightsError, checked, facts_of, locate
 
-FILES, RUN = "files.csv", "run.json"
+FILES, RUN, PAIRS = "files.csv", "run.json", "--pairs"
 #: The bundled weights that a run edits with.
 BUNDLED = "remover"
+#: Why a file of the release is not compared.
+CHANGED = "not as the run wrote it"
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,24 @@ def paired(
     Raises
     ------
     AuditError
-        Where it can not be paired with the data set (see `of_run` and `of_table`).
+        Where it can not be paired with the data set (see `of_run` and `of_table`), or a protected
+        image is a copy of another original than its own.
     """
+    release = _asked(dataset, protected, run_dir, table)
+    if release is None:
+        return None
+    wrong = of_others(dataset, release.originals, release.protected)
+    if wrong:
+        raise AuditError(
+            f"{FILES if table is None else PAIRS} pairs {wrong} of {len(release.protected)} "
+            "protected images wrongly: they are copies of other originals; correct the table"
+        )
+    return release
+
+
+def _asked(
+    dataset: Dataset, protected: Path | None, run_dir: Path | None, table: Path | None
+) -> Release | None:
     if table is not None and run_dir is not None:
         raise AuditError("--pairs and --run-dir both say which image is which; give one")
     if table is not None:
@@ -64,16 +84,35 @@ def paired(
 def of_run(dataset: Dataset, protected: Path, run_dir: Path) -> Release:
     """Pair by ``files.csv`` of the run folder of `deid scrub`.
 
+    A file that is not as the run wrote it is left out.
+
     Raises
     ------
     AuditError
-        Where the tables can not be used, or no image of the data set is in the release.
+        Where the tables can not be used, no image of the data set is in the release, or many files
+        are not as the run wrote them (see `deid.audit.written.not_as_written`).
     """
     rows = _rows(run_dir / FILES, FILES, ("input", "output"))
     pairs = {row["input"]: (row["output"], number) for number, row in rows}
     remover, strength = _remover(run_dir / RUN)
     release = _paired(dataset, pairs, protected, FILES)
-    return replace(release, remover=remover, strength=strength)
+    names = [record.name for record in release.protected.records]
+    changed = not_as_written(names, protected, run_dir)
+    return replace(_without(release, changed), remover=remover, strength=strength)
+
+
+def _without(release: Release, names: Collection[str]) -> Release:
+    """The release less the protected files of these names."""
+    gone = [record.name in names for record in release.protected.records]
+    if not any(gone):
+        return release
+    whose = {id(record) for record, out in zip(release.originals.records, gone, strict=True) if out}
+    return replace(
+        release,
+        originals=release.originals.select(lambda record: id(record) not in whose),
+        protected=release.protected.select(lambda record: record.name not in names),
+        left_out=release.left_out | {CHANGED: sum(gone)},
+    )
 
 
 def of_table(dataset: Dataset, table: Path, protected: Path | None) -> Release:
@@ -89,9 +128,9 @@ def of_table(dataset: Dataset, table: Path, protected: Path | None) -> Release:
     AuditError
         Where the table can not be used, or names no image of the data set.
     """
-    rows = _rows(table, "--pairs", ("original", "protected"))
+    rows = _rows(table, PAIRS, ("original", "protected"))
     pairs = {row["original"]: (row["protected"], number) for number, row in rows}
-    return _paired(dataset, pairs, protected or table.parent, "--pairs")
+    return _paired(dataset, pairs, protected or table.parent, PAIRS)
 
 
 def _rows(path: Path, what: str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
@@ -107,14 +146,25 @@ def _rows(path: Path, what: str, columns: Sequence[str]) -> list[tuple[int, dict
     for column in columns:
         if column not in there:
             raise AuditError(f"{what} has no column '{column}'; add it to the first line")
-    first: dict[str, int] = {}
+    original, protected = columns
+    seen: set[str] = set()
+    copies: set[PurePosixPath] = set()
     for number, row in rows:
-        if row[columns[0]] in first:
+        if row[original] in seen:
             raise AuditError(
                 f"{what}, line {number}: names an original that an earlier line names; "
                 "keep one line an original"
             )
-        first[row[columns[0]]] = number
+        seen.add(row[original])
+        if row[protected]:
+            # However a path is spelt: a picture that stands for several people finds none of them.
+            copy = PurePosixPath(row[protected])
+            if copy in copies:
+                raise AuditError(
+                    f"{what}, line {number}: names a protected file that an earlier line names; "
+                    "give each original a file of its own"
+                )
+            copies.add(copy)
     return rows
 
 
@@ -124,6 +174,7 @@ def _paired(
     if not folder.is_dir():
         raise AuditError("the folder of protected images does not exist; name another")
     names: dict[int, str] = {}
+    owners: dict[Path, tuple[str, str]] = {}
     unnamed = withheld = 0
     for record in dataset.records:
         # A folder of sets has its parts below; their names begin with the part's.
@@ -139,6 +190,14 @@ def _paired(
         withheld += bool(number) and not name
         if name:
             names[id(record)] = name
+            # Frames of one file share its name. A table that names no set fits several, and links
+            # may lead to one file.
+            own = record.source, record.name
+            if owners.setdefault((folder / name).resolve(), own) != own:
+                raise AuditError(
+                    f"{what}, line {number}: its protected file is that of another original too; "
+                    "give each a file of its own, and name originals of several sets as SET/FILE"
+                )
     if not names:
         raise AuditError(f"{what} names no image of the data set; name the one it was made from")
     originals = dataset.select(lambda record: id(record) in names)

@@ -57,11 +57,15 @@ def patients_curve(bench: Bench, name: str, linkage: Linkage, draws: Draws) -> d
     }
 
 
-def strongest(linkages: Mapping[str, Any]) -> tuple[str, str] | None:
+def strongest(source: Mapping[str, Any]) -> tuple[str, str] | None:
     """Linkage and name of the adaptive attacker that finds most; copies are no claim.
 
-    Originals count where nothing else was tried.
+    Originals count where nothing else was tried. None where too few patients have a mate for a
+    sentence about them: a curve would be one.
     """
+    if not source["decidable"]:
+        return None
+    linkages: Mapping[str, Any] = source["linkages"]
     protected = {name: one for name, one in linkages.items() if name not in (ORIGINAL, "copy")}
     found = {
         name: one["adaptive"]["largest"]

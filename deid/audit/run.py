@@ -89,10 +89,10 @@ def audit(
     ``people``, ``patients`` (with a mate), ``excluded``, what attackers learn from and by how many
     people at least (``teachers``), ``absent`` (by attacker, why), ``gradient`` (who alone learnt
     so, where none was named, see `deid.audit.by_gradient.send_one`), ``useless`` (the same picture
-    for everybody), ``curve`` of the adaptive attacker that finds most (see
-    `deid.audit.patients_curve.patients_curve`), and ``linkages``: by name, by `FIXED` or
-    `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on originals are
-    found, see `deid.audit.figures.difference`; ``fits`` by gradient, see
+    for everybody), ``curve`` of the adaptive attacker that finds most, where the source is
+    ``decidable`` (see `deid.audit.patients_curve.patients_curve`), and ``linkages``: by name, by
+    `FIXED` or `ADAPTIVE`, ``attackers`` (see `deid.audit.figures.figures`; ``fewer`` than on
+    originals are found, see `deid.audit.figures.difference`; ``fits`` by gradient, see
     `deid.audit.gradient.learnt`), ``largest``, and of that attacker ``subgroups`` (see
     `deid.audit.exposure.subgroups`) and, where the attacker holds the query, ``inference`` (see
     `deid.audit.inference.inference`).
@@ -135,7 +135,7 @@ def audit(
             name_exposed,
             one_by_gradient=not options.attackers,
         )
-        if best := strongest(sources[name]["linkages"]):
+        if best := strongest(sources[name]):
             (linkage,) = source.linkages(best[:1], adaptive=True)
             draws = Draws(options.seed, options.bootstrap)
             sources[name]["curve"] = patients_curve(bench, best[1], linkage, draws)

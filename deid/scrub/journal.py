@@ -8,6 +8,7 @@ import json
 import math
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,24 @@ class Journal:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def hashes(path: Path) -> dict[str, str]:
+    """SHA-256 of every file that a run wrote, by its name under OUTPUT.
+
+    Of several lines of one input file the last holds.
+
+    Raises
+    ------
+    OSError
+        Where there is no journal to be read.
+    """
+    last = {
+        entry["n"]: entry
+        for entry in map(_read, path.read_bytes().splitlines())
+        if _is_sound(entry, sys.maxsize)
+    }
+    return {entry["output"]: entry["sha256"] for entry in last.values() if entry["output"]}
 
 
 def _read(line: bytes) -> Any:

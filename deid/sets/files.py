@@ -54,6 +54,14 @@ class Frame:
             raise UnreadableError("it has fewer frames than its header says")
         return frames[self.place]
 
+    def read(self, name: str) -> bytes:
+        """The whole file, with all its frames."""
+        return (self.root / name).read_bytes()
+
+    def size(self, name: str) -> int:
+        """Of the file, in bytes."""
+        return (self.root / name).stat().st_size
+
     def moved(self, folder: Path) -> Frame:
         """The same frame of the files of another folder."""
         return replace(self, root=folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,23 @@ class Dataset:
         if record.side and record.side == rules.mirror:
             picture = picture[:, ::-1]
         return np.ascontiguousarray(_centre(picture, rules.centre))
+
+    def size(self, index: int) -> int | None:
+        """Bytes of the image's file; None where it can not be read."""
+        try:
+            return self._stores[index].size(self.records[index].name)
+        except OSError:
+            return None
+
+    def sha256(self, index: int) -> str | None:
+        """Of the image's file, hexadecimal; None where it can not be read.
+
+        Of a store that gives frames it is that of the whole file.
+        """
+        try:
+            return hashlib.sha256(self._stores[index].read(self.records[index].name)).hexdigest()
+        except OSError:
+            return None
 
     def squares(self, size: int) -> NDArray[np.uint8]:
         """All images made square: ``(n, 3, size, size)``, kept in memory."""

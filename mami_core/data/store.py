@@ -20,6 +20,12 @@ class Store(Protocol):
     def picture(self, name: str) -> NDArray[np.float32]:
         """``(H, W)`` or ``(H, W, 3)`` in 0..1, as the file holds it."""
 
+    def read(self, name: str) -> bytes:
+        """The file itself."""
+
+    def size(self, name: str) -> int:
+        """Of the file, in bytes."""
+
     def moved(self, folder: Path) -> Store:
         """What gives the same of the files of a folder: of a release, say."""
 
@@ -34,6 +40,9 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         return (self._root / name).read_bytes()
+
+    def size(self, name: str) -> int:
+        return (self._root / name).stat().st_size
 
     def picture(self, name: str) -> NDArray[np.float32]:
         return decode(self.read(name))
@@ -67,6 +76,9 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         return self._open().read(name)
+
+    def size(self, name: str) -> int:
+        return self._open().getinfo(name).file_size
 
     def picture(self, name: str) -> NDArray[np.float32]:
         return decode(self.read(name))

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.linear_model import Ridge
 
 from deid.audit import Options, audit
+from deid.audit.console import show
 from deid.audit.inference import attributes
+from deid.audit.matching import part_of
 from deid.audit.reading import PENALTIES, classified
 from deid.audit.words import inferences, last_line
 from mami_core.data import Record, open_dataset
@@ -63,6 +66,32 @@ def test_a_linker_that_guesses_is_too_weak_and_adds_nothing(people: People) -> N
     assert sex["main"]["value"] == pytest.approx(5 / 9, abs=0.12)
     assert sex["naive"]["value"] == pytest.approx(2 / 3)
     assert sex["weak"]
+
+
+def test_pictures_without_information_give_nothing_away(
+    people: People, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever is tested together is of one sex: any record has it, and no other patient told it."""
+
+    def by_part(person: int) -> str:
+        return "MF"[part_of(Record("", f"val{person}", "demo")) % 2]
+
+    folder = known(people(val=40), "sex", by_part)
+    for path in folder.glob("*.png"):
+        Image.new("L", (40, 36), 90).save(path)
+    record = audit(open_dataset(folder), Options(attackers=("pixels", "outline")))
+    linked = record["sources"]["demo"]["linkages"]["original"]["fixed"]
+    (sex,) = linked["inference"]["attributes"]
+    assert linked["largest"]["low"] < linked["largest"]["guess"]
+    # Without a look at whether anybody is found these would be a claim.
+    assert sex["main"]["value"] > sex["naive"]["value"]
+    assert sex["added"]["low"] > 0.0
+    assert sex["weak"]
+    show(record)
+    said = capsys.readouterr().out
+    assert "gives away the sex" not in said
+    assert "linking is no better than a guess" in said
+    assert f"own image alone: {100 * sex['control']['value']:.0f})" in said
 
 
 def test_an_age_band_is_one_of_ten_years(people: People) -> None:

@@ -50,6 +50,14 @@ def test_of_too_few_patients_a_share_is_not_decidable(people: People) -> None:
     assert "private" not in curve_in_words(curve)
 
 
+def test_where_too_few_patients_decide_anything_no_curve_is_a_claim(people: People) -> None:
+    record = run(people(val=12, train=24), remover="identity")
+    demo = record["sources"]["demo"]
+    assert demo["linkages"]["outer"]["adaptive"]["attackers"]
+    assert first_sentence(record).startswith("Not decidable")
+    assert "curve" not in demo
+
+
 @pytest.mark.parametrize(("teachers", "weak"), [(90, False), (10, True)])
 def test_an_attacker_with_too_few_patients_is_too_weak_and_its_finding_nobody_no_privacy(
     people: People, monkeypatch: pytest.MonkeyPatch, teachers: int, weak: bool

@@ -18,8 +18,8 @@ from deid.audit import AuditError, Options, audit, whole_network
 from deid.audit.attackers import named, usual
 from deid.audit.attackers.registry import Attacker
 from deid.audit.bar import fits
-from deid.audit.finished import SEAL
 from deid.audit.matching import Effort, Matcher, Training
+from deid.audit.sealed import SEAL
 from deid.audit.undoing import Memory, rows_of, undoing
 from deid.audit.whole_network import Recipe, Start, learnt
 from deid.audit.words import _networks, last_line
