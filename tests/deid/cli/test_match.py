@@ -119,11 +119,12 @@ def test_names_that_are_no_utf_8_are_matched(app: Typer, of_bytes: Path, tmp_pat
 
 
 def test_a_report_takes_no_folder_that_is_anothers_and_nothing_of_an_earlier_one_stays(
-    app: Typer, people: People, tmp_path: Path
+    app: Typer, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, place = people(val=3), tmp_path / "place"
     place.mkdir(mode=0o755)
     (place / "mine.txt").write_text("mine")
+    monkeypatch.chdir(place)
     call = [str(folder), "--attacker=pixels"]
     for name, words in (("", "is empty; name a folder"), (place, "is not empty and holds no such")):
         done = CliRunner().invoke(app, [*call, f"--report={name}"])
