@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deid.audit.asked import Options
-from deid.audit.run import audit
+from deid.audit.run import audit, check
 from deid.audit.trouble import AuditError
 
-__all__ = ["AuditError", "Options", "audit"]
+__all__ = ["AuditError", "Options", "audit", "check"]

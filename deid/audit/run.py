@@ -171,6 +171,21 @@ def _learnable(asked: Sequence[str], plans: Collection[Plan]) -> None:
         raise AuditError(f"--linkage {learnt[0]} is of attackers who learn, and {why}")
 
 
+def check(options: Options, release: Release | None) -> None:
+    """What can be known before any picture is read, and before the figures of an earlier audit go.
+
+    Raises
+    ------
+    AuditError
+        Where an attacker, a remover or a linkage is none, or they do not go together.
+    """
+    if options.attackers:
+        attackers_named(options.attackers)
+    asked = settled(options, release)
+    if asked.remover:
+        called(asked.remover)
+
+
 def _sent(sources: Mapping[str, Any]) -> list[str]:
     """Those who alone learnt by gradient, where nobody was named."""
     sent = {source.get("gradient", {}).get("attacker") for source in sources.values()}

@@ -109,7 +109,7 @@ def audit(
     AUC is over pairs of images, rank-1 over the people of the split, each patient weighing the
     same. What was not tested stands in the last line.
     """
-    from deid.audit import AuditError, Options
+    from deid.audit import AuditError, Options, check
     from deid.audit import audit as run
     from deid.audit.console import progress, show
     from deid.audit.exposure import Exposed
@@ -140,6 +140,7 @@ def audit(
         opened = open_set(dataset, root)
         images = opened.by_kind()
         release = paired(images, protected, run_dir, pairs)
+        check(options, release)
         shared = protected
         if pairs is not None and release is not None and protected is None:
             shared = folder_of(pairs, release)

@@ -287,3 +287,18 @@ def test_interrupted_it_says_whether_the_same_command_goes_on(
     assert done.stderr.startswith("deid audit: interrupted")
     assert ("the same command with the same --report goes on" in done.stderr) == reported
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", ["--attacker=pixel", "--remover=blurr", "--linkage=outer", "--bootstrap=5"]
+)
+def test_a_slip_of_the_pen_leaves_the_figures_of_an_earlier_audit(
+    app: Typer, people: People, tmp_path: Path, wrong: str
+) -> None:
+    report = tmp_path / "report"
+    call = ["audit", str(people(val=3)), f"--report={report}", "--attacker=pixels"]
+    assert CliRunner().invoke(app, call).exit_code == 0
+    before = {path.name: path.read_bytes() for path in report.glob("audit.*")}
+    assert CliRunner().invoke(app, [*call, wrong]).exit_code == 2
+    assert len(before) == 3
+    assert {path.name: path.read_bytes() for path in report.glob("audit.*")} == before
