@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -49,6 +49,9 @@ from mami_core.evaluation.yardsticks import AbsentError
 #: 4: ``releases`` of the options, whose ``linkages`` are named where they are the usual ones too.
 #: 5: ``bootstrap`` of the options, ``gradient`` of a source.
 SCHEMA = 6
+
+#: Why images are searched for by nobody; said only of sets that have such.
+ONE_VISIT = "several images of one visit and none of another (impostors only)"
 
 #: What is being done, how much of it is done, and how much there is.
 Told = Callable[[str, int, int], None]
@@ -301,6 +304,7 @@ def _audited(
             "copies of another image": copies,
             "ids not reliable enough to match": len(tested) - len(usable(tested)),
             "one image of the person (impostors only)": _alone(tested),
+            **({ONE_VISIT: one_visit} if (one_visit := _one_visit(tested)) else {}),
         },
         "taught_the_bundled": len({one.person for one in tested if taught_the_bundled(one)}),
         "learns_from": plan.basis,
@@ -342,6 +346,19 @@ def _without_doubles(
 def _alone(records: Sequence[Record]) -> int:
     images = Counter(record.person for record in records)
     return sum(count == 1 for count in images.values())
+
+
+def _one_visit(records: Sequence[Record]) -> int:
+    """Images of people who have several, none of which can be found by another.
+
+    Ids that are not reliable enough are counted as that. A visit is what the set's kind names.
+    """
+    sure = [records[index] for index in usable(records)]
+    units: dict[object, set[str]] = defaultdict(set)
+    for one in sure:
+        units[one.person, one.subject].add(one.unit)
+    images = Counter(record.person for record in records)
+    return sum(images[one.person] > 1 and len(units[one.person, one.subject]) == 1 for one in sure)
 
 
 def _power(

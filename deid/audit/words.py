@@ -56,7 +56,7 @@ def sentence(source: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> 
     said = (
         f"At least {value} of 100 patients ({low} to {high}) were picked out of {found['n']} "
         f"people; a guess finds {_of_100(found['guess'])}. ({name}, by {mate}: "
-        f"{found['linkage']}, {found['attacker']}{_caveat(found)}{weak})"
+        f"{found['linkage']}, {found['attacker']}{_caveat(source, found)}{weak})"
     )
     if source["useless"]:
         how = "private and useless" if found["low"] <= found["guess"] else "useless"
@@ -286,10 +286,10 @@ def last_line(record: Mapping[str, Any]) -> str:
     return f"Not tested: {'; '.join(record['not_tested'])}."
 
 
-def _caveat(found: Mapping[str, Any]) -> str:
-    return (
-        "" if found["linkage"] == "original" or found["basis"] == "adaptive" else f"; {OVERSTATES}"
-    )
+def _caveat(source: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Where nobody adapted. One who did and finds less than a fixed one overstates nothing."""
+    adapted = source["linkages"][found["linkage"]].get("adaptive", {}).get("attackers")
+    return "" if found["linkage"] == "original" or adapted else f"; {OVERSTATES}"
 
 
 def _of_100(share: float) -> str:

@@ -187,7 +187,7 @@ def _sections(record: Mapping[str, Any], source: str) -> Iterator[Section]:
             name,
             LINKAGES[name].question,
             knowledge(record, name),
-            "" if name == ORIGINAL or "adaptive" in linked else OVERSTATES,
+            "" if name == ORIGINAL or linked.get("adaptive", {}).get("attackers") else OVERSTATES,
             [one for one in figures.values() if one],
             {figure: reason for figure, reason in why.items() if not figures[figure]},
         )

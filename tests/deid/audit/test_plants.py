@@ -11,7 +11,7 @@ import pytest
 from deid.audit import Options, audit
 from deid.audit.console import show
 from deid.audit.removers.graded import bayes_auc
-from deid.audit.words import first_sentence, last_line
+from deid.audit.words import first_sentence, headline, last_line
 from mami_core.data import open_dataset
 
 People = Callable[..., Path]
@@ -78,6 +78,17 @@ def test_a_fixed_attacker_alone_is_said_to_overstate_protection(folder: Path) ->
     assert "attackers that adapt" in last_line(record)
     adaptive = run(folder, "blur", attackers=("outline",))
     assert "overstates" not in first_sentence(adaptive)
+
+
+def test_a_fixed_attacker_that_finds_as_much_as_those_who_adapted_overstates_nothing(
+    folder: Path,
+) -> None:
+    record = run(folder, "identity", attackers=("pixels", "outline"))
+    assert headline(record["sources"]["demo"])["basis"] == "fixed"
+    assert "overstates" not in first_sentence(record)
+    # Who can not adapt leaves the linkage to fixed attackers, whatever was asked for.
+    alone = run(folder, "identity", attackers=("pixels",))
+    assert "fixed only, overstates protection" in first_sentence(alone)
 
 
 def test_keys_of_the_attacker_are_not_those_of_the_release(people: People) -> None:

@@ -291,3 +291,24 @@ def test_that_copies_are_found_is_no_claim_and_said_so(people: People) -> None:
         "Not decidable with this data: demo: linkage copy alone was tried, and whoever holds the "
         "image finds it."
     )
+
+
+def test_who_has_several_images_of_one_visit_alone_is_searched_by_nobody_and_counted(
+    people: People,
+) -> None:
+    folder = people(val=12, visits=3)
+    table = folder / "manifest.csv"
+    lines = table.read_text().splitlines()
+    # One person's three images are of one visit, another's two of one and one of another.
+    one_visit = [line.replace("DX,1,", "DX,0,").replace("DX,2,", "DX,0,") for line in lines]
+    several = [line.replace("DX,2,", "DX,1,") for line in lines]
+    lines[1:4], lines[4:7] = one_visit[1:4], several[4:7]
+    # Of a third person one image is there.
+    table.write_text("\n".join(lines[:8] + lines[10:]) + "\n")
+    demo = audit(open_dataset(folder), Options(attackers=("pixels",)))["sources"]["demo"]
+    counted = {reason: count for reason, count in demo["excluded"].items() if count}
+    assert counted == {
+        "one image of the person (impostors only)": 1,
+        "several images of one visit and none of another (impostors only)": 3,
+    }
+    assert (demo["patients"], demo["people"], demo["images"]) == (10, 12, 34)
