@@ -4,7 +4,9 @@ import csv
 import gzip
 import io
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -290,25 +292,35 @@ def test_eight_bits_that_show_next_to_nothing_are_stretched() -> None:
     assert np.allclose(decode(plain.getvalue()), 77 / 255.0)
 
 
-def _transparent() -> Image.Image:
+def _saved(image: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def _transparent() -> bytes:
     hidden = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
-    return Image.merge("LA", (Image.new("L", (8, 8), 90), hidden))
+    return _saved(Image.merge("LA", (Image.new("L", (8, 8), 90), hidden)), "png")
+
+
+def _not_finite() -> bytes:
+    return _saved(Image.fromarray(np.float32([[0.0, np.nan], [1.0, 2.0]])), "tiff")
+
+
+def _huge() -> bytes:
+    """A picture of a few bytes that says it has 900 million pixels."""
+    small = _saved(Image.new("L", (8, 8)), "png")
+    header = b"IHDR" + struct.pack(">II", 30000, 30000) + small[24:29]
+    return small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
 
 
 @pytest.mark.parametrize(
-    ("picture", "why"),
-    [
-        (_transparent, "transparent"),
-        (lambda: Image.fromarray(np.float32([[0.0, np.nan], [1.0, 2.0]])), "no numbers"),
-        (lambda: Image.new("1", (30000, 30000)), "more pixels"),
-    ],
+    ("made", "why"),
+    [(_transparent, "transparent"), (_not_finite, "no numbers"), (_huge, "more pixels")],
 )
-def test_what_can_not_be_judged_is_no_picture(picture: Callable[[], Image.Image], why: str) -> None:
-    buffer = io.BytesIO()
-    image = picture()
-    image.save(buffer, "tiff" if image.mode == "F" else "png")
+def test_what_can_not_be_judged_is_no_picture(made: Callable[[], bytes], why: str) -> None:
     with pytest.raises(UnreadableError, match=why):
-        decode(buffer.getvalue())
+        decode(made())
 
 
 def test_the_words_for_modalities() -> None:
