@@ -16,6 +16,9 @@ CT_WINDOW = (-1000.0, 200.0)
 #: Eight bits that span less of their range in nine tenths of the pixels show next to nothing.
 FAINT = 0.02
 
+#: A picture of a few bytes may say that it has any number of pixels.
+MOST_PIXELS, TOO_LARGE = 180_000_000, "it has more pixels than can be decoded safely"
+
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm"})
 
 
@@ -36,10 +39,13 @@ def decode(data: bytes) -> NDArray[np.float32]:
     if data[128:132] == b"DICM":
         return _dicom(data)
     try:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-        return _raster(image)
+        image = Image.open(io.BytesIO(data))
+        if image.width * image.height > MOST_PIXELS:
+            raise UnreadableError(TOO_LARGE)
+        return _raster(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError:
-        raise UnreadableError("it has more pixels than can be decoded safely") from None
+        # Of Pillow's own bound, which others in the process may have set.
+        raise UnreadableError(TOO_LARGE) from None
     except (OSError, SyntaxError) as error:
         raise ValueError("not a picture that can be decoded") from error
 

@@ -297,7 +297,10 @@ def test_pictures_that_differ_by_a_grey_value_no_attacker_sees_are_not_called_th
         grey = np.full((64, 64), 128, np.uint8)
         grey[number, 7] += marked
         Image.fromarray(grey).save(path)
-    release = paired(open_dataset(originals), *released, None)
+    with (released[1] / "files.csv").open(newline="") as file:
+        pairs = [(row["input"], row["output"]) for row in csv.DictReader(file) if row["output"]]
+    by = table(released[0] / "pairs.csv", ("original", "protected"), pairs)
+    release = paired(open_dataset(originals), None, None, by)
     assert release is not None
     record = audit(release.originals, Options(attackers=("pixels",)), release)
     assert record["sources"]["demo"]["useless"] is not marked

@@ -74,9 +74,9 @@ def test_the_gallery_is_what_the_rules_say_image_by_image(
     assert list(found.query) == list(expected)
     for place, index in enumerate(found.query):
         own, scores = expected[int(index)]
-        assert found.own[place] == pytest.approx(own)
+        assert found.own[place] == pytest.approx(own, abs=1e-9)
         seen = found.impostors[place]
-        assert sorted(seen[~np.isnan(seen)]) == pytest.approx(scores)
+        assert sorted(seen[~np.isnan(seen)]) == pytest.approx(scores, abs=1e-9)
 
 
 @settings(max_examples=80)
