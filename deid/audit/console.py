@@ -156,8 +156,9 @@ def _notes(name: str, source: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}: {_fewer(source, found)}."
     if found.get("control") is not None:
         yield (
-            f"{name}: header, findings and outline alone find {100 * found['control']:.1f} of 100; "
-            f"the images add {100 * (found['added'] or 0.0):.1f} of the other 100."
+            f"{name}: the strongest floor alone (header, findings, outline) finds "
+            f"{100 * found['control']:.1f} of 100; of 100 whom it does not find, the images give "
+            f"away {100 * (found['added'] or 0.0):.1f}."
         )
     if several := pooled_in_words(source):
         yield f"{name}: {several}."

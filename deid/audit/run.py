@@ -175,7 +175,7 @@ def _learnable(asked: Sequence[str], plans: Collection[Plan]) -> None:
 
 
 def check(options: Options, release: Release | None) -> None:
-    """What can be known before any picture is read, and before the figures of an earlier audit go.
+    """What can be known before any picture is read or an older report is put aside.
 
     Raises
     ------

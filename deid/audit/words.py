@@ -41,7 +41,12 @@ def first_sentence(record: Mapping[str, Any]) -> str:
     decided = {name: found for name, found in said.items() if "value" in found}
     if not decided:
         reasons = [f"{name}: {found['undecidable']}" for name, found in said.items()]
-        return f"Not decidable with this data: {'; '.join(reasons) or 'nobody has a mate'}."
+        why = "; ".join(reasons) or "nobody has a mate"
+        few = any(not source["decidable"] for source in record["sources"].values())
+        part = record["options"]["split"]
+        # Where a table names no splits, they are drawn: nobody knows of them.
+        more = f" (in split '{part}'; --split all tests everybody)" if few and part != "all" else ""
+        return f"Not decidable with this data: {why}{more}."
     name = max(decided, key=lambda one: decided[one]["value"])
     return sentence(record["sources"][name], name, decided[name])
 

@@ -40,7 +40,7 @@ ATTACKS = ("main", "naive", "control", "added")
 
 
 def claim(name: str, released: Path | None) -> Path:
-    """The report's folder, made for its owner alone; kept features stay, and older figures go.
+    """The report's folder, for its owner alone; features stay, older figures are put aside.
 
     Parameters
     ----------

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from mami_core.files import PART, private_folder, write_csv
+
+#: Folder of the figures of an earlier run, with a number.
+EARLIER = "earlier"
 
 
 def claimed(
@@ -17,7 +21,7 @@ def claimed(
     *,
     shared: Path | None = None,
 ) -> Path:
-    """Make a report's folder, for its owner alone, and take away what an earlier run said there.
+    """Make a report's folder, for its owner alone, and put aside what an earlier run said there.
 
     Parameters
     ----------
@@ -26,8 +30,8 @@ def claimed(
     table, columns
         The file by which a folder is known to hold such a report; it stands there from now on.
     others
-        Files that are written beside it at the end. Until then none of an earlier run is there,
-        which had other options perhaps.
+        Files that are written beside it at the end. Those of an earlier run, which had other
+        options perhaps, lie in `EARLIER` from now on.
     shared
         A folder that must not come to hold anything private.
 
@@ -49,14 +53,25 @@ def claimed(
         if folder.is_dir() and _is_used(folder) and not _is_such(folder / table, columns):
             raise trouble("--report is not empty and holds no such report; name another folder")
         private_folder(folder)
-        for one in others:
-            (folder / one).unlink(missing_ok=True)
+        _put_aside(folder, others, table)
         write_csv(folder / table, columns, ())
     except RuntimeError:
         raise trouble("--report can not be made (a link leads to itself); name another") from None
     except OSError as error:
         raise trouble(f"--report can not be written ({error.strerror}); name another") from None
     return folder
+
+
+def _put_aside(folder: Path, others: Sequence[str], table: str) -> None:
+    """Finished figures are nobody's to lose."""
+    if not any((folder / one).exists() for one in others):
+        return
+    numbers = (number for number in count(1) if not (folder / f"{EARLIER}-{number}").exists())
+    aside = folder / f"{EARLIER}-{next(numbers)}"
+    private_folder(aside)
+    for one in (*others, table):
+        if (folder / one).exists():
+            (folder / one).rename(aside / one)
 
 
 def _is_used(folder: Path) -> bool:

@@ -164,7 +164,8 @@ def test_nothing_of_an_earlier_audit_stands_beside_one_that_was_stopped(
 
     monkeypatch.setattr("deid.audit.audit", stopped)
     assert CliRunner().invoke(app, [*call, "--attacker=pixels", "--seed=5"]).exit_code == 9
-    assert sorted(path.name for path in report.iterdir()) == ["audit.csv", "features"]
+    names = sorted(path.name for path in report.iterdir())
+    assert names == ["audit.csv", "earlier-1", "features"]
     assert len((report / "audit.csv").read_text().splitlines()) == 1
     assert sorted((report / "features").iterdir()) == kept
 
@@ -302,3 +303,18 @@ def test_a_slip_of_the_pen_leaves_the_figures_of_an_earlier_audit(
     assert CliRunner().invoke(app, [*call, wrong]).exit_code == 2
     assert len(before) == 3
     assert {path.name: path.read_bytes() for path in report.glob("audit.*")} == before
+
+
+def test_the_figures_of_an_earlier_audit_are_put_aside_and_not_lost(
+    app: Typer, people: People, tmp_path: Path
+) -> None:
+    report = tmp_path / "report"
+    call = ["audit", str(people(val=3)), f"--report={report}"]
+    assert CliRunner().invoke(app, [*call, "--attacker=pixels"]).exit_code == 0
+    before = {path.name: path.read_bytes() for path in report.iterdir() if path.is_file()}
+    for number in (1, 2):
+        assert CliRunner().invoke(app, [*call, "--attacker=outline"]).exit_code == 0
+        assert stat.S_IMODE((report / f"earlier-{number}").stat().st_mode) == 0o700
+    kept = {path.name: path.read_bytes() for path in (report / "earlier-1").iterdir()}
+    assert kept == before
+    assert "outline" in (report / "audit.json").read_text()

@@ -118,7 +118,7 @@ def test_names_that_are_no_utf_8_are_matched(app: Typer, of_bytes: Path, tmp_pat
     assert b"who" in (tmp_path / "r" / "matches.csv").read_bytes()
 
 
-def test_a_report_takes_no_folder_that_is_anothers_and_nothing_of_an_earlier_one_stays(
+def test_a_report_takes_no_folder_that_is_anothers_and_an_earlier_one_is_put_aside(
     app: Typer, people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, place = people(val=3), tmp_path / "place"
@@ -135,7 +135,8 @@ def test_a_report_takes_no_folder_that_is_anothers_and_nothing_of_an_earlier_one
     call.append(f"--report={tmp_path / 'report'}")
     assert CliRunner().invoke(app, call).exit_code == 0
     assert CliRunner().invoke(app, [*call, "--attacker=outline"]).exit_code == 2
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"matches.csv", "features"}
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names == {"matches.csv", "features", "earlier-1"}
 
 
 def test_no_table_of_a_report_holds_what_a_spreadsheet_runs(
