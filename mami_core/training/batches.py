@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ class Pool:
     single: list[list[Scan]]
     slices: int = 1
 
-    @property
+    @cached_property
     def deepest(self) -> int:
         """The most pictures that one scan gives."""
         scans = (scan for members in (*self.several, *self.single) for scan in members)
