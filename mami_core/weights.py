@@ -121,7 +121,10 @@ def facts_of(name: str | Path) -> dict[str, Any]:
     held = metadata(locate(name))
     if not {"kind", "config", "facts"} <= set(held):
         raise WeightsError("the weights file was not written by this toolkit")
-    return {**json.loads(held["config"]), **json.loads(held["facts"]), "kind": held["kind"]}
+    try:
+        return {**json.loads(held["config"]), **json.loads(held["facts"]), "kind": held["kind"]}
+    except (ValueError, TypeError) as error:
+        raise WeightsError("the weights file is damaged; get it anew") from error
 
 
 def save(path: Path, kind: str, model: nn.Module, facts: Mapping[str, Any]) -> str:
@@ -178,13 +181,17 @@ def load(name: str | Path) -> Weights:
         for name, value in facts.items()
         if name in known
     }
-    model = model_type(config_type(**values))
     state = {name: value.float() for name, value in load_file(path).items()}
-    target = model.state_dict()
-    state = {name: value.to(target[name].dtype) for name, value in state.items() if name in target}
+    if any(value.isnan().any() for value in state.values()):
+        raise WeightsError("the weights file holds what is no number; get it anew")
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+        model = model_type(config_type(**values))
+        target = model.state_dict()
+        model.load_state_dict({k: v.to(target[k].dtype) for k, v in state.items() if k in target})
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Networks and timm raise whatever a configuration of another version brings about.
         raise WeightsError("the weights do not fit the network that they name") from error
     return Weights(facts["kind"], model.eval(), facts, digest)
 

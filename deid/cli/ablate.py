@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from mami_core.training.ablate import Judged, Table
 
 
+#: Columns of a terminal that no table of ours needs.
+WIDEST = 1000
+
+
 def ablate(
     data: Data,
     root: Root = None,
@@ -118,16 +122,15 @@ def _plain(asked: Sequence[Table], found: Mapping[str, list[Judged]]) -> list[di
 
 
 def _print(one: Table, found: Mapping[str, list[Judged]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table as Grid
+    from deid.report.printing import add, plain_console, titled
+    from deid.report.words import visible
 
     sources = sorted({source for seed in found[one.rows[0].key] for source in seed.sources})
-    grid = Grid(title=f"Table {one.number}: {one.title}; split val", box=SIMPLE_HEAD)
+    grid = titled(f"Table {one.number}: {one.title}; split val")
     grid.add_column("model", no_wrap=True)
     for source in sources:
-        grid.add_column(f"{source}\nAUC", no_wrap=True)
-        grid.add_column(f"{source}\nrank-1", no_wrap=True)
+        grid.add_column(f"{visible(source)}\nAUC", no_wrap=True)
+        grid.add_column(f"{visible(source)}\nrank-1", no_wrap=True)
     grid.add_column("AUC\nbeside ours", no_wrap=True)
     for column in one.columns:
         grid.add_column(f"paper\n{column}", no_wrap=True)
@@ -139,8 +142,9 @@ def _print(one: Table, found: Mapping[str, list[Judged]]) -> None:
         beside = [seed.beside_ours.auc for seed in found[row.key] if seed.beside_ours is not None]
         cells.append(_cell(beside, sign="+"))
         theirs = ["" if value != value else f"{value:.2f} %" for value in row.paper]
-        grid.add_row(row.name, *cells, *theirs)
-    Console().print(grid)
+        add(grid, row.name, *cells, *theirs)
+    # As wide as it is: a figure that is cut off is none.
+    plain_console(width=WIDEST).print(grid)
 
 
 def _cell(seeds: Sequence[Estimate], sign: str = "") -> str:

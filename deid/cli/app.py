@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import warnings
+from typing import NoReturn
 
 import typer
 
@@ -22,6 +23,9 @@ from deid.cli.phantoms import phantoms
 from deid.cli.scrub import scrub
 from deid.cli.train import train_mami, train_mfm, train_unet
 from deid.cli.trouble import show_frames
+
+#: What Typer ends with, without a word, where a command was interrupted.
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="deid",
@@ -83,8 +87,11 @@ def main() -> None:
         ended = error.__context__
         sys.exit(ended.code if isinstance(ended, SystemExit) else 1)
     except KeyboardInterrupt:
-        print("deid: interrupted; where a command has it, --resume goes on", file=sys.stderr)
-        sys.exit(3)
+        _say_interrupted()
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:
+            raise
+        _say_interrupted()
     except Exception as error:
         # The message of a foreign exception may carry a value or a path, so it is not shown.
         what, status = f"internal error ({type(error).__name__}); run with --debug", 2
@@ -95,6 +102,11 @@ def main() -> None:
             show_frames(error)
         _drop_what_is_unprinted()
         sys.exit(status)
+
+
+def _say_interrupted() -> NoReturn:
+    print("deid: interrupted; where a command has it, --resume goes on", file=sys.stderr)
+    sys.exit(3)
 
 
 def _drop_what_is_unprinted() -> None:

@@ -32,7 +32,11 @@ def embed(
     device: Annotated[Device, typer.Option(help="Where the encoder runs.")] = Device.auto,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.npz.")] = False,
 ) -> None:
-    """Write what an identity encoder says of every image: embedding, name and patient."""
+    """Write what an identity encoder says of every image: embedding, name and patient.
+
+    So are the arrays of OUT.npz called, a row an image. Embeddings are not normalised: compare by
+    cosine. A patient is SOURCE/PATIENT.
+    """
     from mami_core.data import DatasetError, no_images, open_dataset
     from mami_core.device import DeviceError
     from mami_core.evaluation.embed import OutputError, embedder, table, write_table

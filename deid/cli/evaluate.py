@@ -28,10 +28,11 @@ def evaluate(
 ) -> None:
     """Score an identity encoder on a data set, source by source, beside what it has to beat.
 
-    AUC is over pairs of images, rank-1 over the people of the split; each patient weighs the same.
+    AUC is over pairs of images, rank-1 over the people of the split, each as the mean of their
+    embeddings; each patient weighs the same.
     Beside it: pixels (thumbnails), frozen (an ImageNet network), whiten (that network, whitened in
     closed form on people of the split 'train'), and chance. A last line says what it finds more
-    than the bundled encoder 'whiten', over the patients of all sources.
+    than the bundled encoder 'whiten' (other than that row), over the patients of all sources.
     """
     from deid.evaluation_report import PAGE, Report, ReportError
     from mami_core.data import DatasetError, open_dataset

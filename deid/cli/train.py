@@ -29,7 +29,7 @@ Minutes = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(min=0, help="Stop after this many steps.")]
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Images (pairs: people) a step.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of every random draw.")]
+Seed = Annotated[int, typer.Option(min=0, max=10**12, help="Of every random draw.")]
 Where = Annotated[Device, typer.Option("--device", help="Where to train.")]
 Init = Annotated[str, typer.Option(help="`imagenet`, `none`, or weights to start from.")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Forward passes in bfloat16.")]
@@ -136,6 +136,7 @@ def train_mami(
 
 def guides_of(given: list[str] | None) -> Mapping[str, str]:
     """The guides that the option names, by modality."""
+    from mami_core.training.batches import REGIONS
     from mami_core.training.mami import GUIDES
 
     if given is None:
@@ -147,6 +148,8 @@ def guides_of(given: list[str] | None) -> Mapping[str, str]:
         modality, mark, network = word.partition("=")
         if not mark or not network:
             refuse("--guide is MODALITY=NETWORK, or none")
+        if modality not in REGIONS:
+            refuse(f"--guide names no modality; there are {', '.join(sorted(REGIONS))}")
         found[modality] = network
     return found
 

@@ -13,7 +13,7 @@ from deid.evaluation_report.log import training_log
 from deid.evaluation_report.page import pieces
 from mami_core.evaluation.embed import embedder
 from mami_core.files import private_folder, write_text
-from mami_core.weights import WHITEN, checked, facts_of, locate
+from mami_core.weights import checked, facts_of, locate
 
 FIGURES, PAGE = "figures.json", "evaluate.html"
 
@@ -48,7 +48,7 @@ class Report:
             raise ReportError("--report is empty; name a folder")
         self._folder, self._weights = Path(folder), locate(weights)
         _claim(self._folder)
-        has_modality = facts_of(weights)["kind"] != WHITEN
+        has_modality = bool(facts_of(weights).get("updates"))
         modality = embedder(weights, device, feature="modality") if has_modality else None
         self.gathered = Gathered(modality)
         # A path may name a person or a project; a bundled name does not.

@@ -34,11 +34,16 @@ class Dataset:
         One an image.
     stores
         Where the bytes of each record lie (one store a record).
+    numbers
+        Which image of the data set as it was opened each one is, from 1; the order's without it.
     """
 
-    def __init__(self, records: Sequence[Record], stores: Sequence[Store]) -> None:
+    def __init__(
+        self, records: Sequence[Record], stores: Sequence[Store], numbers: Sequence[int] = ()
+    ) -> None:
         self.records = list(records)
         self._stores = list(stores)
+        self._numbers = list(numbers) or list(range(1, len(self.records) + 1))
         self._squares: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
@@ -57,10 +62,13 @@ class Dataset:
         record = self.records[index]
         try:
             picture = self._stores[index].picture(record.name)
-        except (OSError, ValueError, NotImplementedError, AttributeError) as error:
-            # The cause is not chained: decoders quote paths and header values.
+        except MemoryError:
+            raise
+        except Exception as error:
+            # Decoders raise whatever a file brings about. It is not chained: they quote paths and
+            # header values.
             why = str(error) if isinstance(error, UnreadableError) else UNDECODABLE
-            raise UndecodableError(index + 1, type(error).__name__, why) from None
+            raise UndecodableError(self._numbers[index], type(error).__name__, why) from None
         rules = known(record.source, modality=record.modality)
         if record.side and record.side == rules.mirror:
             picture = picture[:, ::-1]
@@ -95,19 +103,21 @@ class Dataset:
     def select(self, keep: Callable[[Record], bool]) -> Dataset:
         """The part of the data set whose records `keep` accepts, in the same order."""
         chosen = [index for index, record in enumerate(self.records) if keep(record)]
-        part = Dataset([self.records[i] for i in chosen], [self._stores[i] for i in chosen])
+        records, stores = [self.records[i] for i in chosen], [self._stores[i] for i in chosen]
+        part = Dataset(records, stores, [self._numbers[i] for i in chosen])
         part._squares = {size: stack[chosen] for size, stack in self._squares.items()}
         return part
 
     def told(self, change: Callable[[Record], Record]) -> Dataset:
         """The same pictures under records that `change` makes of theirs."""
-        return Dataset([change(record) for record in self.records], self._stores)
+        changed = [change(record) for record in self.records]
+        return Dataset(changed, self._stores, self._numbers)
 
     def moved(self, names: Sequence[str], folder: Path) -> Dataset:
         """The same people's images under other names in another folder: copies in a release."""
         stores = {id(store): store.moved(folder) for store in self._stores}
         renamed = [replace(one, name=name) for one, name in zip(self.records, names, strict=True)]
-        return Dataset(renamed, [stores[id(store)] for store in self._stores])
+        return Dataset(renamed, [stores[id(store)] for store in self._stores], self._numbers)
 
     @classmethod
     def join(cls, parts: Sequence[Dataset]) -> Dataset:
@@ -115,6 +125,7 @@ class Dataset:
         return cls(
             [record for part in parts for record in part.records],
             [store for part in parts for store in part._stores],
+            [number for part in parts for number in part._numbers],
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -75,7 +76,11 @@ class Archive:
         return {**self.__dict__, "_handle": None}
 
     def read(self, name: str) -> bytes:
-        return self._open().read(name)
+        try:
+            return self._open().read(name)
+        except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+            # Damaged or encrypted; the error's own text has the name.
+            raise OSError("not a readable part of the zip file") from error
 
     def size(self, name: str) -> int:
         return self._open().getinfo(name).file_size

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mami_core.data import Dataset, square
 from mami_core.files import atomic
-from mami_core.weights import ENCODERS, WHITEN
+from mami_core.weights import ENCODERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,12 +78,12 @@ def embedder(
     loaded = load(weights)
     if loaded.kind not in ENCODERS:
         raise WeightsError("these weights are not an identity encoder's; give those of train-mami")
-    if loaded.kind == WHITEN and feature == "modality":
-        raise WeightsError("the closed form has no representation of the modality")
+    if feature == "modality" and not loaded.facts.get("updates"):
+        raise WeightsError("a network without ComPA has no representation of the modality")
     where = chosen(device)
-    model = loaded.model.to(where)
+    model: Any = loaded.model.to(where)
     embed = in_batches(lambda pictures: getattr(model(pictures), feature), where)
-    return Embedder(embed, int(loaded.facts["image"]), loaded.sha256)
+    return Embedder(embed, model.config.image, loaded.sha256)
 
 
 def in_batches(network: Callable[[Tensor], Tensor], where: str) -> Embed:
@@ -93,8 +93,15 @@ def in_batches(network: Callable[[Tensor], Tensor], where: str) -> Embed:
     ----------
     where
         ``cpu`` or ``cuda``: where the network lies.
+
+    Raises
+    ------
+    mami_core.weights.WeightsError
+        What the network says of a picture is no number; a figure made of it would be none.
     """
     import torch
+
+    from mami_core.weights import WeightsError
 
     batch = BATCH[where]
 
@@ -107,7 +114,10 @@ def in_batches(network: Callable[[Tensor], Tensor], where: str) -> Embed:
             .numpy()
             for start in range(0, len(pictures), batch)
         ]
-        return np.concatenate(parts)
+        found = np.concatenate(parts)
+        if not np.isfinite(found).all():
+            raise WeightsError("these weights give no numbers; they are damaged, get them anew")
+        return found
 
     return embed
 

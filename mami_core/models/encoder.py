@@ -25,6 +25,10 @@ HALF = (0.5, 0.5, 0.5)
 #: The layers of a block that ComPA may update, by the PNet that serves them (paper, section 3.2).
 ATTENTION, FFN = ("qkv", "out"), ("fc1", "fc2")
 
+#: Early maps see how a hospital takes its pictures: without them, and with the squares of the late
+#: ones, a network finds more people of a hospital that it has not seen (card of `mami_tiny`).
+LAST = ("all", "deep")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -48,6 +52,9 @@ class Config:
         of their features; there are `mami_core.models.verifier.NUMBERS` of these then.
     mean, std
         What the trunk was trained with.
+    last
+        What the last layer reads, one of `LAST`: the maps of ``all`` depths, or the two ``deep``
+        ones and their squares.
     own
         Modalities whose pictures the last layer maps by `OwnMaps` as well.
     sets
@@ -71,13 +78,16 @@ class Config:
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
     classes: tuple[str, ...] = ("xray/chest", "fundus/eye", "ct/chest", "ct/head")
+    last: str = "all"
     own: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
 
 
 SIZES = {
-    "tiny": Config(mean=HALF, std=HALF, own=("ct",)),
-    "small": Config(width=384, depth=6, heads=6, hidden=384, mean=HALF, std=HALF, own=("ct",)),
+    "tiny": Config(mean=HALF, std=HALF, last="deep", own=("ct",)),
+    "small": Config(
+        width=384, depth=6, heads=6, hidden=384, mean=HALF, std=HALF, last="deep", own=("ct",)
+    ),
     # No transformer, another trunk: an outside judge of what was made against the others.
     "judge": Config(
         trunk="tf_efficientnet_lite2", image=192, depth=0, updates=(), mean=HALF, std=HALF
@@ -107,13 +117,13 @@ class Identity:
     tokens
         ``(B, N, D)``, one a patch.
     modality
-        M, ``(B, width)``.
+        M, ``(B, width)``; zeros without ComPA.
     weights
-        Probabilities over the pseudo modalities, ``(B, L)``.
+        Probabilities over the pseudo modalities, ``(B, L)``; zeros without ComPA.
     pooled
-        Means of all depths before the last layer, ``(B, P)``: what its maps are fitted on.
-    squares
-        Means of the squares of the same, ``(B, P)``.
+        Means of all depths before the last layer, ``(B, P)``.
+    read
+        Means of what the last layer may read, ``(B, F)``: what its maps are fitted on.
     entering
         What enters the last block, ``(B, N, width)``; the class token first, where there is one.
     """
@@ -123,7 +133,7 @@ class Identity:
     modality: Tensor
     weights: Tensor
     pooled: Tensor
-    squares: Tensor
+    read: Tensor
     entering: Tensor
 
 
@@ -178,12 +188,22 @@ class MaMI(nn.Module):
     Raises
     ------
     ValueError
-        A layer that there is not, groups that do not divide the widths, or a verifier of another
-        number of features.
+        A layer that there is not, groups that do not divide the widths, a verifier of another
+        number of features, or deep maps of a network that has one map only.
+
+    Attributes
+    ----------
+    depths, reads
+        Widths of the parts of `Identity.pooled` and of `Identity.read`.
+    level
+        What the last layer divides `Identity.read` by, ``(F,)``.
+    common
+        Widths of the parts of that which the map of all modalities reads.
     """
 
     mean: Tensor
     std: Tensor
+    level: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -199,24 +219,30 @@ class MaMI(nn.Module):
             self.embed = nn.Conv2d(channels[1], w, 1)
         else:
             self.embed = nn.Conv2d(3, w, 16, stride=16, bias=not config.clip)
-        #: Widths of the parts of `Identity.pooled`.
         self.depths = (*channels, w)
+        self.reads, self.common = self._reads()
         self.position = nn.Parameter(0.02 * torch.randn(1, count + config.clip, w))
         if config.clip:
             self.token = nn.Parameter(0.02 * torch.randn(1, 1, w))
             self.first_norm = nn.LayerNorm(w)
-        self.context = ModalityContext(w, config.bases, config.context)
+        # What nothing would be updated by is not looked at.
+        self.context: ModalityContext | None = None
+        if config.updates:
+            self.context = ModalityContext(w, config.bases, config.context)
+            self.modality_head = nn.Linear(w, len(config.classes))
         self.attention_net = self._net(ATTENTION, {"qkv": (w, 3 * w), "out": (w, w)})
         self.ffn_net = self._net(FFN, {"fc1": (w, 4 * w), "fc2": (4 * w, w)})
         self.blocks = nn.ModuleList(
             Block(w, config.heads, clip=config.clip) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(w)
-        self.head = nn.Linear(sum(self.depths), config.features)
+        self.head = nn.Linear(sum(self.common), config.features)
+        # Weights of squares would be too small for half precision without it.
+        self.register_buffer("level", torch.ones(sum(self.reads)), persistent=self._deep)
         self.own: OwnMaps | None = None
         if config.own and config.sets:
-            self.own = OwnMaps(config.own, config.sets, sum(self.depths), config.features)
-        self.modality_head = nn.Linear(w, len(config.classes))
+            widths_of = sum(self.depths), sum(self.reads)
+            self.own = OwnMaps(config.own, config.sets, *widths_of, config.features)
         self.verifier: Verifier | None = None
         if config.verifier:
             if config.features != NUMBERS:
@@ -224,6 +250,19 @@ class MaMI(nn.Module):
             self.verifier = Verifier()
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def _deep(self) -> bool:
+        return self.config.last == "deep"
+
+    def _reads(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        if self.config.last not in LAST:
+            raise ValueError(f"the last layer reads one of {', '.join(LAST)}")
+        if not self._deep:
+            return self.depths, self.depths
+        if len(self.depths) == 1:
+            raise ValueError("a network without a convolutional trunk has no deep maps")
+        return self.depths * 2, self.depths[-2:] * 2
 
     def _net(
         self, names: tuple[str, ...], shapes: dict[str, tuple[int, int]]
@@ -245,7 +284,7 @@ class MaMI(nn.Module):
 
     def forward(self, images: Tensor) -> Identity:
         """Identity features of a batch (paper, section 3.2, "Feature Extraction")."""
-        modality, weights = self.context(images - 0.5)
+        modality, weights = self._context(images)
         updates: list[dict[str, Factors]] = [{} for _ in self.blocks]
         for net in (self.attention_net, self.ffn_net):
             if net is not None:
@@ -264,16 +303,33 @@ class MaMI(nn.Module):
         grid = self.norm(x[:, int(self.config.clip) :])
         if maps:
             grid = torch.cat([_on_one_grid(maps), grid], dim=2)
-        pooled, squares = grid.mean(dim=1), grid.square()
+        read = torch.cat([grid, grid.square()], dim=2) if self._deep else grid
         # The mean over patches commutes with the last layer.
-        tokens = self.last(grid, squares, pooled)
+        pooled, means = grid.mean(dim=1), read.mean(dim=1)
+        tokens = self.last(read, pooled)
         identity = self.compared(tokens.mean(dim=1))
-        return Identity(identity, tokens, modality, weights, pooled, squares.mean(dim=1), entering)
+        return Identity(identity, tokens, modality, weights, pooled, means, entering)
 
-    def last(self, rows: Tensor, squares: Tensor, pooled: Tensor) -> Tensor:
-        """The last layer, of all patches ``(B, N, P)`` or of the means over them ``(B, P)``."""
-        common: Tensor = self.head(rows)
-        return common if self.own is None else self.own(common, rows, squares, pooled)
+    def _context(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """M and the weights of the bases; zeros without ComPA."""
+        if self.context is None:
+            count, config = len(images), self.config
+            return images.new_zeros(count, config.width), images.new_zeros(count, config.bases)
+        found: tuple[Tensor, Tensor] = self.context(images - 0.5)
+        return found
+
+    def last(self, read: Tensor, pooled: Tensor) -> Tensor:
+        """The last layer, of all patches ``(B, N, F)`` or of the means over them ``(B, F)``."""
+        rows = read / self.level
+        common: Tensor = self.head(self.for_all(rows))
+        return common if self.own is None else self.own(common, rows, pooled)
+
+    def for_all(self, rows: Tensor) -> Tensor:
+        """What the map of all modalities reads of rows ``(..., F)``; the others read all of it."""
+        if not self._deep:
+            return rows
+        late = sum(self.depths[-2:])
+        return rows.unflatten(-1, (2, -1))[..., -late:].flatten(-2)
 
     def compared(self, features: Tensor) -> Tensor:
         """What is compared by cosine of the mean of tokens ``(B, D)``."""

@@ -2,10 +2,9 @@
 
 One whitening for all modalities has to do without the pairs within one scan, which differ by far
 more than visits do, and so finds fewer people by CT than the closed form does on CT alone. A
-modality with a map of its own is whitened by itself, and on the squares of its features as well:
-their means say how much a map varies over the picture, which in CT tells scanner and kernel. Kept
-is what that adds to the common map: nothing where it was not fitted. Pictures of other modalities
-are mapped as without it.
+modality with a map of its own is whitened by itself, on all that the last layer may read: early
+maps too, which in CT tell scanner and kernel. Kept is what that adds to the common map: nothing
+where it was not fitted. Pictures of other modalities are mapped as without it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ FARTHEST = 1.3
 
 
 class OwnMaps(nn.Module):
-    """What is added to the common map of features ``(B, P)`` or ``(B, N, P)``.
+    """What is added to the map of all modalities.
 
     Whether a picture is of one of the modalities is told from the picture, by the set whose centre
     is nearest in the pooled features: root mean square, each feature in units of its spread in the
@@ -35,42 +34,38 @@ class OwnMaps(nn.Module):
         The modalities that have a map.
     sets
         The modality of each set whose centre is kept.
-    width, features
-        P, and how many numbers the maps give.
+    seen, read, features
+        P, F, and how many numbers the maps give.
 
     Attributes
     ----------
     centres, spread
         The middle of each set's features and how much they vary, ``(sets, P)``.
-    scale
-        What features are divided by before they are mapped, ``(P,)``.
-    weight, second
-        The maps of features and of their squares, ``(own, features, P)``.
+    weight, bias
+        The maps, ``(own, features, F)`` and ``(own, features)``.
     """
 
     place: Tensor
-    scale: Tensor
     centres: Tensor
     spread: Tensor
     weight: Tensor
-    second: Tensor
     bias: Tensor
 
-    def __init__(self, own: Sequence[str], sets: Sequence[str], width: int, features: int) -> None:
+    def __init__(
+        self, own: Sequence[str], sets: Sequence[str], seen: int, read: int, features: int
+    ) -> None:
         super().__init__()
         # By set the place of its modality's map, and -1 for those that have none.
         place = torch.tensor([own.index(one) if one in own else -1 for one in sets])
         self.register_buffer("place", place, persistent=False)
-        self.register_buffer("scale", torch.ones(width))
-        self.register_buffer("centres", torch.zeros(len(sets), width))
-        self.register_buffer("spread", torch.ones(len(sets), width))
-        self.register_buffer("weight", torch.zeros(len(own), features, width))
-        self.register_buffer("second", torch.zeros(len(own), features, width))
+        self.register_buffer("centres", torch.zeros(len(sets), seen))
+        self.register_buffer("spread", torch.ones(len(sets), seen))
+        self.register_buffer("weight", torch.zeros(len(own), features, read))
         self.register_buffer("bias", torch.zeros(len(own), features))
 
     def clear(self) -> None:
         """Add nothing."""
-        for one in (self.weight, self.second, self.bias):
+        for one in (self.weight, self.bias):
             one.zero_()
 
     def which(self, pooled: Tensor) -> Tensor:
@@ -79,15 +74,15 @@ class OwnMaps(nn.Module):
         distance, near = away.square().mean(dim=2).sqrt().min(dim=1)
         return torch.where(distance <= FARTHEST, self.place[near], -1)
 
-    def forward(self, common: Tensor, rows: Tensor, squares: Tensor, pooled: Tensor) -> Tensor:
+    def forward(self, common: Tensor, rows: Tensor, pooled: Tensor) -> Tensor:
         """What the common map made of `rows`, with what the maps of the pictures add.
 
         Parameters
         ----------
         common
             ``(B, D)`` or ``(B, N, D)``.
-        rows, squares
-            The features and their squares, or the means of both.
+        rows
+            What the last layer may read, ``(B, F)`` or ``(B, N, F)``.
         pooled
             The means of the features, ``(B, P)``.
         """
@@ -95,7 +90,6 @@ class OwnMaps(nn.Module):
         for place in range(len(self.bias)):
             members = torch.nonzero(which == place)[:, 0]
             if len(members):
-                more = linear(rows[members] / self.scale, self.weight[place], self.bias[place])
-                more = more + linear(squares[members] / self.scale**2, self.second[place])
+                more = linear(rows[members], self.weight[place], self.bias[place])
                 common = common.index_add(0, members, more.to(common.dtype))
         return common

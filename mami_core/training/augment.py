@@ -52,7 +52,7 @@ def _hide(picture: Tensor, draws: Draws) -> None:
     size, choice = picture.shape[-1], draws.choice
     _erase(picture, draws)
     if choice.random() < 0.3:
-        depth, edge = int(choice.integers(4, size // 8)), int(choice.integers(4))
+        depth, edge = int(choice.integers(4, max(5, size // 8))), int(choice.integers(4))
         side = picture if edge < 2 else picture.transpose(1, 2)
         (side[:, :depth] if edge % 2 else side[:, -depth:]).zero_()
 

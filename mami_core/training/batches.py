@@ -137,8 +137,8 @@ def parts(dataset: Dataset, modalities: Collection[str]) -> tuple[Dataset, Datas
     if not len(train):
         names = ", ".join(sorted(modalities))
         raise TrainingError(
-            f"no image in split 'train' is of {names}, of a region that the networks know; "
-            "name modality and body_part in the manifest"
+            f"no image in split 'train' is known to be of {names}, and of chest, eye or head; "
+            "name modality and body_part in a manifest.csv, as only DICOM says them itself"
         )
     return train, known.select(lambda record: record.split == "val")
 

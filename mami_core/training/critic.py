@@ -115,7 +115,7 @@ class CriticTask:
     def __init__(self, encoder: MaMI, sha256: str, device: str) -> None:
         self.sha256 = sha256
         self.model = Critic(CriticConfig(encoder.config), encoder).to(device)
-        self.memory = Memory(sum(encoder.depths)).to(device)
+        self.memory = Memory(sum(encoder.common)).to(device)
         self.learner = nn.ModuleDict({"eyes": self.model.eyes, "memory": self.memory})
         self._met: Meeting | None = None
 

@@ -24,6 +24,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mami_core.files import private_folder
 from mami_core.training.choice import Scored, best, mark, put_aside
 from mami_core.training.parallel import agreed, average_gradients, joined, rank
 
@@ -141,7 +142,7 @@ def train(
         The folder is in use or holds another training, or the loss left the numbers.
     """
     if rank() == 0:
-        _claim(output, resume=resume)
+        claim(output, resume=resume)
     with joined(device):
         return _train(make(), budget, output, device, bf16=bf16)
 
@@ -204,11 +205,10 @@ def _turns(task: Task) -> _Turns:
 
 def _train(task: Task, budget: Budget, output: Path, device: str, *, bf16: bool) -> Path:
     first = rank() == 0
-    if first:
-        tqdm.write(task.start, file=sys.stderr)
     turns = _turns(task)
     step, before = _restored(task, turns, output)
     if first:
+        tqdm.write(f"going on after step {step}" if step else task.start, file=sys.stderr)
         _cut_log(output / LOG, step)
     start = time.monotonic()
     seconds = before
@@ -267,13 +267,32 @@ def _bar(budget: Budget, shown: bool) -> Any:
     return tqdm(total=60 * (budget.minutes or 0), bar_format=layout, disable=not shown)
 
 
-def _claim(output: Path, *, resume: bool) -> None:
+def claim(output: Path, *, resume: bool | None = None) -> None:
+    """Make the folder private, since weights remember what they were trained on.
+
+    Parameters
+    ----------
+    resume
+        Whether what is there goes on; None where nothing can.
+
+    Raises
+    ------
+    TrainingError
+        It is in use for something else, or can not be made.
+    """
     if output.exists() and not output.is_dir():
         raise TrainingError("the output is a file; name a folder")
-    if not resume and output.is_dir() and any(output.iterdir()):
-        raise TrainingError("the output folder is not empty; add --resume or choose another")
-    # Private, since weights remember what they were trained on.
-    output.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if output.is_dir() and any(output.iterdir()):
+        if not resume:
+            more = "" if resume is None else "add --resume or "
+            raise TrainingError(f"the output folder is not empty; {more}choose another")
+        if not any((output / name).is_file() for name in (LOG, STATE)):
+            raise TrainingError("the output folder holds no training to go on with; choose another")
+    try:
+        private_folder(output)
+    except OSError as error:
+        why = error.strerror
+        raise TrainingError(f"the output folder can not be made ({why}); name another") from None
 
 
 def _cut_log(path: Path, step: int) -> None:
@@ -287,18 +306,22 @@ def _restored(task: Task, turns: _Turns, output: Path) -> tuple[int, float]:
     """Step and seconds to go on from: 0 where no checkpoint was reached."""
     path = output / STATE
     if not path.is_file():
+        if (output / f"{task.kind}.safetensors").exists():
+            # Starting anew would write over them.
+            raise TrainingError(f"the output folder holds weights but no {STATE}; choose another")
         return 0, 0.0
     try:
         with safe_open(path, framework="pt") as file:
             held = json.loads(file.metadata()["training"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        identity, step, seconds = held["identity"], held["step"], held["seconds"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise TrainingError("the training in the output folder can not be read") from error
-    if held["identity"] != task.identity:
+    if identity != task.identity:
         raise TrainingError("the output folder holds a training with other data or options")
     for name, turn in turns.items():
         turn.restore(_under(tensors, name) if name else tensors)
-    return held["step"], held["seconds"]
+    return step, seconds
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

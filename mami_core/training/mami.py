@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mami_core.closed_form import whiten
-from mami_core.data import Dataset, Record
+from mami_core.data import Dataset
 from mami_core.evaluation import by_source
 from mami_core.evaluation.protocol import mated
 from mami_core.files import as_bytes
 from mami_core.models.encoder import SIZES, Config, Identity, MaMI
-from mami_core.training import own_maps
+from mami_core.training import last_layer, own_maps
 from mami_core.training.augment import VIEWS
 from mami_core.training.batches import (
     REGIONS,
@@ -47,8 +46,6 @@ from mami_core.training.recognised import seen as seen_of
 from mami_core.training.start import begin, freeze_statistics
 
 TEMPERATURE, TRIPLET_SCALE = 0.08, 5.0
-#: Kinds of pairs that are no pairs of visits, studies or eyes.
-SCAN_KINDS = ("slice", "place")
 #: Patients with a mate that a set needs to have a say in which state is kept.
 FEWEST_TO_CHOOSE = 30
 #: Images by which the head is whitened for that.
@@ -148,7 +145,7 @@ class EncoderTask:
         self.identity = digest(self.data.records, ("mami", seed, recipe, config, sorted(told)))
         if recipe.closed_form and recipe.init == "imagenet":
             with torch.no_grad():
-                self._whiten(self._seen(self.data), self.data.records)
+                last_layer.fit_common(self.model, self._seen(self.data), self.data.records)
 
     def _guides(self, guides: Mapping[str, str | Guide]) -> dict[str, Guide]:
         if self.recipe.alignment is None:
@@ -206,8 +203,9 @@ class EncoderTask:
         terms = {
             recipe.identity: (1.0, self._identity(vectors, who, scans, draws)),
             "triplet": (recipe.triplet, soft_triplet(vectors * (TRIPLET_SCALE / level), who)),
-            "modality": (recipe.modality, self._modality(seen, classes)),
         }
+        if self.model.context is not None:
+            terms["modality"] = (recipe.modality, self._modality(seen, classes))
         if name in self.guides and recipe.alignment is not None:
             priors = self.learner["priors"]
             told = self.guides[name](images)
@@ -246,18 +244,17 @@ class EncoderTask:
         if self.recipe.closed_form:
             some = _some(self.data)
             fitted = self._seen(some)
-            self._whiten(fitted, some.records)
-            own_maps.fit(self.model, self.sets, fitted, some.records)
+            last_layer.fit(self.model, self.sets, fitted, some.records)
         found = by_source(self.judges.records, self._embeddings(self._seen(self.judges)))
         return float(np.mean([one.auc.value for one in found.values()]))
 
     def _embeddings(self, seen: Seen) -> Callable[[NDArray[np.intp]], NDArray[np.float32]]:
-        pooled, squares = (
-            torch.from_numpy(one).float().to(self.device) for one in (seen.pooled, seen.squares)
+        pooled, read = (
+            torch.from_numpy(one).float().to(self.device) for one in (seen.pooled, seen.read)
         )
 
         def of(rows: NDArray[np.intp]) -> NDArray[np.float32]:
-            tokens = self.model.last(pooled[rows], squares[rows], pooled[rows])
+            tokens = self.model.last(read[rows], pooled[rows])
             found: NDArray[np.float32] = self.model.compared(tokens).cpu().numpy()
             return found
 
@@ -267,8 +264,7 @@ class EncoderTask:
         """Whiten the head again where the recipe says so, and find the rejection rule."""
         fitted = self._seen(self.data)
         if self.recipe.closed_form:
-            self._whiten(fitted, self.data.records)
-            own_maps.fit(self.model, self.sets, fitted, self.data.records)
+            last_layer.fit(self.model, self.sets, fitted, self.data.records)
         judged = self.val if len(self.val) else self.data
         features = self._seen(self.val) if len(self.val) else fitted
         return {
@@ -278,17 +274,6 @@ class EncoderTask:
 
     def _seen(self, dataset: Dataset) -> Seen:
         return seen_of(self.model, dataset, self.device)
-
-    def _whiten(self, seen: Seen, records: Sequence[Record]) -> None:
-        config = self.model.config
-        # Places and slices of one scan differ by far more than visits do: no pairs of those.
-        persons = [
-            (r.source, r.name if r.kind in SCAN_KINDS else f"{r.patient}/{r.subject}")
-            for r in records
-        ]
-        found = whiten(seen.pooled, persons, self.model.depths, config.features)
-        self.model.head.weight.copy_(torch.from_numpy(found.weight))
-        self.model.head.bias.copy_(torch.from_numpy(found.bias))
 
 
 def _judges(data: Dataset, val: Dataset) -> Dataset:

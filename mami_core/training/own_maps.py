@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -49,7 +48,6 @@ def fit(
     own.clear()
     of = [_set_of(record) for record in records]
     groups = [seen.pooled[[other == one for other in of]] for one in sets]
-    _put(own.scale, _scale(groups, model.depths))
     # A set without an image here is nobody's nearest.
     own.centres.fill_(torch.inf)
     for place, pooled in enumerate(groups):
@@ -63,28 +61,23 @@ def fit(
             _fit_one(model, own, place, seen[rows], people)
 
 
-def _scale(groups: Sequence[NDArray[np.float64]], depths: Sequence[int]) -> NDArray[np.float64]:
-    """The root mean square of each depth's deviations from their set's mean, ``(P,)``."""
-    apart = np.concatenate([rows - rows.mean(axis=0) for rows in groups if len(rows)])
-    edges = np.cumsum([0, *depths])
-    levels = [np.sqrt((apart[:, a:b] ** 2).mean()) for a, b in pairwise(edges)]
-    # As half precision keeps them: the maps are fitted to what the file will hold.
-    return np.repeat(np.maximum(levels, 1e-3), depths).astype(np.float16).astype(np.float64)
-
-
 def _fit_one(
     model: MaMI, own: OwnMaps, place: int, seen: Seen, people: Sequence[tuple[str, str]]
 ) -> None:
-    scale = own.scale.cpu().double().numpy()
-    both = np.concatenate([seen.pooled / scale, seen.squares / scale**2], axis=1)
-    blocks = (*model.depths, *model.depths)
-    found = whiten(both, people, blocks, model.config.features)
-    weight, bias = (one.double().cpu().numpy() for one in (model.head.weight, model.head.bias))
-    turn = _turn(both @ found.weight.T + found.bias, seen.pooled @ weight.T + bias)
-    first, second = np.split(turn @ found.weight, 2, axis=1)
-    _put(own.weight[place], first - weight * scale)
-    _put(own.second[place], second)
+    rows = (torch.from_numpy(seen.read) / model.level.cpu()).numpy()
+    found = whiten(rows, people, model.reads, model.config.features)
+    weight, bias = _common(model)
+    turn = _turn(rows @ found.weight.T + found.bias, rows @ weight.T + bias)
+    _put(own.weight[place], turn @ found.weight - weight)
     _put(own.bias[place], turn @ found.bias - bias)
+
+
+def _common(model: MaMI) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The map of all modalities as one of all that the last layer may read, and its bias."""
+    width = sum(model.reads)
+    weight = torch.zeros(model.config.features, width, dtype=torch.float64)
+    weight[:, model.for_all(torch.arange(width))] = model.head.weight.double().cpu()
+    return weight.numpy(), model.head.bias.double().cpu().numpy()
 
 
 def _turn(rows: NDArray[np.float64], towards: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,13 +30,13 @@ def class_of(record: Record) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the last layer and the rule are fitted on, ``(n, P)`` each: see `Identity`."""
+    """What the rule and the last layer are fitted on, ``(n, P)`` and ``(n, F)``: see `Identity`."""
 
     pooled: NDArray[np.float64]
-    squares: NDArray[np.float64]
+    read: NDArray[np.float64]
 
     def __getitem__(self, rows: Sequence[int] | slice) -> Seen:
-        return Seen(self.pooled[rows], self.squares[rows])
+        return Seen(self.pooled[rows], self.read[rows])
 
 
 def seen(model: MaMI, dataset: Dataset, device: str = "cpu") -> Seen:
@@ -46,10 +46,10 @@ def seen(model: MaMI, dataset: Dataset, device: str = "cpu") -> Seen:
     parts: list[tuple[Tensor, Tensor]] = []
     for at in range(0, len(dataset), 32):
         said: Identity = model(pictures.batch(range(at, min(at + 32, len(dataset)))).to(device))
-        parts.append((said.pooled, said.squares))
+        parts.append((said.pooled, said.read))
     model.train()
-    pooled, squares = (torch.cat(one).cpu().double().numpy() for one in zip(*parts, strict=True))
-    return Seen(pooled, squares)
+    pooled, read = (torch.cat(one).cpu().double().numpy() for one in zip(*parts, strict=True))
+    return Seen(pooled, read)
 
 
 def spread_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:

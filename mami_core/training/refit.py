@@ -1,8 +1,7 @@
 """``python -m mami_core.training.refit WEIGHTS DATA... OUTPUT``: fit anew what of an encoder is in
-closed form and needs no training: its own maps, and the rule of what a picture is.
+closed form and needs no training: its last layer, and the rule of what a picture is.
 
-The trunk and the map that all modalities share stay as they are, bit by bit, and so do the
-embeddings of modalities without a map of their own. DATA is what the encoder was trained on.
+All below the last layer stays as it is, bit by bit. DATA is what the encoder was trained on.
 Pictures of a folder given as ``pictures=FOLDER`` are recognised as well; nobody in them is fitted
 on. For the phantoms::
 
@@ -21,15 +20,16 @@ from typing import Any
 import torch
 
 from mami_core.data import Dataset, DatasetError, open_dataset
-from mami_core.files import private_folder
 from mami_core.models.encoder import SIZES, Config, MaMI
+from mami_core.training import last_layer
 from mami_core.training.batches import REGIONS, parts
-from mami_core.training.loop import TrainingError
-from mami_core.training.own_maps import fit, sets_of, with_sets
+from mami_core.training.loop import TrainingError, claim
+from mami_core.training.own_maps import sets_of, with_sets
 from mami_core.training.recognised import rules, seen
 from mami_core.weights import WeightsError, load, save
 
 PICTURES = "pictures="
+LAST_LAYER = ("head.", "level", "own.")
 
 
 def refit(
@@ -37,10 +37,11 @@ def refit(
     data: Sequence[Dataset],
     output: Path,
     *,
+    last: str | None = None,
     own: Sequence[str] = SIZES["tiny"].own,
     pictures: Sequence[Dataset] = (),
 ) -> Path:
-    """Fit the own maps and the rule of pictures of an identity encoder anew.
+    """Fit the last layer and the rule of pictures of an identity encoder anew.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def refit(
         A bundled name or a file.
     data
         What it was trained on.
+    last
+        What the last layer reads (see `mami_core.models.encoder.Config`), if not what it did.
     own
         The modalities that get a map of their own.
     pictures
@@ -66,9 +69,11 @@ def refit(
     if not isinstance(given.model, MaMI):
         raise TrainingError("these weights are not an identity encoder's; give those of train-mami")
     train, val = parts(Dataset.join(data), REGIONS)
+    claim(output)
     sets = sets_of(train.records)
-    model = MaMI(with_sets(replace(given.model.config, own=tuple(own)), sets))
-    kept = {k: v for k, v in given.model.state_dict().items() if not k.startswith("own.")}
+    config = given.model.config
+    model = MaMI(with_sets(replace(config, last=last or config.last, own=tuple(own)), sets))
+    kept = {k: v for k, v in given.model.state_dict().items() if not k.startswith(LAST_LAYER)}
     model.load_state_dict(kept, strict=False)
     known, judged = train, val
     if pictures:
@@ -76,11 +81,13 @@ def refit(
         known, judged = (Dataset.join(pair) for pair in both)
     with torch.no_grad():
         found = seen(model, known)
-        fit(model, sets, found[: len(train)], train.records)
-        told = rules(found.pooled, known.records, seen(model, judged).pooled, judged.records)
-    private_folder(output)
+        last_layer.fit(model, sets, found[: len(train)], train.records)
+        # As in training: where nobody is in `val`, those who were fitted on judge.
+        by = judged if len(judged) else known
+        told = rules(found.pooled, known.records, seen(model, by).pooled, by.records)
     path = output / "mami.safetensors"
-    save(path, "mami", model, _rest(given.facts) | {"pictures": told, "judged_on": "val"})
+    facts = {"pictures": told, "judged_on": "val" if len(judged) else "train"}
+    save(path, "mami", model, _rest(given.facts) | facts)
     return path
 
 

@@ -21,10 +21,9 @@ from mami_core.closed_form import principal, whiten
 from mami_core.data import Dataset, DatasetError, Record, open_dataset
 from mami_core.evaluation.embed import Embedder, embeddings, in_batches
 from mami_core.evaluation.yardsticks import SHRINK, AbsentError, fit_on, identities
-from mami_core.files import private_folder
 from mami_core.imagenet import PACKAGES, load_into, weights_file
 from mami_core.models.whiten import Whiten, WhitenConfig
-from mami_core.training.loop import TrainingError
+from mami_core.training.loop import TrainingError, claim
 from mami_core.weights import WHITEN, save
 
 
@@ -54,13 +53,13 @@ def fit_whiten(
         fitted = Dataset.join([fit_on(one) for one in data])
     except AbsentError as reason:
         raise TrainingError(str(reason)) from None
+    claim(output)
     sets = sorted({_set_of(record) for record in fitted.records})
     model = frozen(replace(config or WhitenConfig(), sets=tuple(kind for kind, _ in sets)))
     look = in_batches(lambda pictures: model(pictures).pooled, "cpu")
     seen = embeddings(Embedder(look, model.config.image, ""), fitted)
     set_maps(model, seen, fitted.records)
     path = output / f"{WHITEN}.safetensors"
-    private_folder(output)
     facts = {"sources": [source for _, source in sets], "fitted_on": len(fitted)}
     save(path, WHITEN, model, facts)
     return path

@@ -93,6 +93,44 @@ def test_a_foreign_safetensors_file_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "a.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        ('"deep"', '"deeper"'),
+        ('"image": 224', '"image": "big"'),
+        ('"tf_efficientnet_lite0"', '"no_such_network"'),
+        ('{"trunk"', '["trunk"'),
+    ],
+)
+def test_a_configuration_that_makes_no_network_is_refused(
+    config: str, wrong: str, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    given = bundled() / "mami_tiny.safetensors"
+    held = weights.metadata(given)
+    assert config in held["config"]
+    held["config"] = held["config"].replace(config, wrong)
+    save_file(load_file(given), tmp_path / "a.safetensors", held)
+    with pytest.raises(WeightsError):
+        load(tmp_path / "a.safetensors")
+
+
+def test_weights_that_are_or_give_no_numbers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    model = load("mami_tiny").model
+    with torch.no_grad():
+        model.level.zero_()
+    save(path, "mami", model, {})
+    with pytest.raises(WeightsError, match="give no numbers"):
+        embedder(path, "cpu").embed(np.zeros((1, 3, 224, 224), np.uint8))
+    with torch.no_grad():
+        model.head.weight[0, 0] = torch.nan
+    save(path, "mami", model, {})
+    with pytest.raises(WeightsError, match="no number"):
+        load(path)
+
+
 @pytest.mark.parametrize("name", ["mami_tiny", "whiten"])
 def test_a_bundled_encoder_tells_people_apart_better_than_chance(name: str, shared: Path) -> None:
     dataset = open_dataset(shared / "data" / "nih")

@@ -184,3 +184,17 @@ def test_debug_behind_a_double_dash_is_a_name(
         main()
     assert end.value.code == 0, capsys.readouterr().err
     assert (tmp_path / "--out" / "manifest.csv").exists()
+
+
+def test_an_interrupt_is_one_line_and_exit_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mami_core.data.open_dataset", interrupted)
+    monkeypatch.setattr(sys, "argv", ["deid", "train-mami", "--data=x", "--output=y", "--steps=0"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    assert capsys.readouterr().err.startswith("deid: interrupted")

@@ -154,6 +154,25 @@ def test_a_broken_archive_or_image_says_so_without_a_path(tmp_path: Path) -> Non
         open_dataset(tmp_path / "set")
 
 
+def test_an_image_that_can_not_be_decoded_is_counted_as_the_table_counts_it(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"file": f"{place}.png", "patient": split, "split": split}
+        for place, split in enumerate(["train", "train", "val", "val"])
+    ]
+    folder = write_set(tmp_path / "set", rows, packed=True)
+    data = bytearray((folder / "images.zip").read_bytes())
+    with zipfile.ZipFile(folder / "images.zip") as archive:
+        # A byte of the pixels: the zip's checksum tells it, whose error has the file's name.
+        data[archive.getinfo("3.png").header_offset + 80] ^= 255
+    (folder / "images.zip").write_bytes(data)
+    part = open_dataset(folder).select(lambda record: record.split == "val")
+    assert part.sha256(1) is None
+    with pytest.raises(DatasetError, match=r"^image 4 of"):
+        Dataset.join([part, part]).picture(3)
+
+
 def test_a_folder_a_patient_takes_what_a_dicom_header_tells(tmp_path: Path) -> None:
     (tmp_path / "p1" / "v1").mkdir(parents=True)
     (tmp_path / "p2").mkdir()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -31,12 +33,32 @@ def test_the_identity_is_the_mean_of_the_patch_tokens(encoder: MaMI) -> None:
     assert torch.allclose(seen.identity, seen.tokens.mean(dim=1), atol=1e-5)
 
 
-def test_the_identity_is_a_linear_map_of_pooled_features_and_pseudo_modalities(
-    encoder: MaMI,
-) -> None:
+def test_the_identity_is_a_linear_map_of_pooled_features(encoder: MaMI) -> None:
     seen = encoder(torch.rand(2, 3, 64, 64))
-    expected = encoder.head(seen.pooled)
-    assert torch.allclose(seen.identity, expected, atol=1e-4)
+    assert torch.equal(seen.read, seen.pooled)
+    assert torch.allclose(seen.identity, encoder.head(seen.pooled), atol=1e-4)
+
+
+def test_a_last_layer_of_deep_maps_reads_their_means_and_squares() -> None:
+    torch.manual_seed(0)
+    model = MaMI(replace(SMALL, last="deep")).eval()
+    model.level.fill_(2.0)
+    every, late = sum(model.depths), sum(model.depths[-2:])
+    with torch.inference_mode():
+        seen = model(torch.rand(2, 3, 64, 64))
+    means, squares = seen.read.split(every, dim=1)
+    assert torch.allclose(means, seen.pooled, atol=1e-5)
+    # A map that varies over the picture has a mean square above the square of its mean.
+    assert (squares > means.square() - 1e-5).all()
+    read = torch.cat([means[:, -late:], squares[:, -late:]], dim=1)
+    assert torch.allclose(seen.identity, model.head(read / 2), atol=1e-4)
+    assert torch.allclose(seen.identity, seen.tokens.mean(dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("last", "trunk"), [("late", "tf_efficientnet_lite0"), ("deep", "")])
+def test_a_last_layer_that_there_is_not_is_refused(last: str, trunk: str) -> None:
+    with pytest.raises(ValueError, match=r"last layer reads|no deep maps"):
+        MaMI(replace(SMALL, last=last, trunk=trunk))
 
 
 def test_an_image_does_not_depend_on_its_batch(encoder: MaMI) -> None:

@@ -32,3 +32,8 @@ def test_the_given_pictures_are_not_changed() -> None:
     before = images.clone()
     views(images, 64, Draws(1, 1))
     assert torch.equal(images, before)
+
+
+def test_the_smallest_pictures_that_can_be_asked_for_get_views() -> None:
+    for step in range(20):
+        assert views(torch.rand(6, 3, 37, 37), 32, Draws(0, step)).shape == (6, 3, 32, 32)

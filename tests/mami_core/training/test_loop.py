@@ -48,13 +48,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     same_weights: Callable[[Path, Path], bool],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("mami_core.training.loop.SAVE_EVERY", 2)
     whole = train(Toy, Budget(steps=7), tmp_path / "whole", device="cpu")
     with pytest.raises(KeyboardInterrupt):
         train(lambda: Toy(stop=5), Budget(steps=7), tmp_path / "cut", device="cpu")
     assert len(_log(tmp_path / "cut")) == 5
+    capsys.readouterr()
     resumed = train(Toy, Budget(steps=7), tmp_path / "cut", device="cpu", resume=True)
+    assert "going on after step 4" in capsys.readouterr().err
     assert same_weights(resumed, whole)
     assert _log(tmp_path / "cut") == _log(tmp_path / "whole")
 
@@ -123,3 +126,24 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="not a number at step 1"):
         train(lambda: Toy(bad=True), Budget(steps=2), tmp_path / "out", device="cpu")
     assert not (tmp_path / "out" / "remover.safetensors").exists()
+
+
+def test_a_folder_that_can_not_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(TrainingError, match="can not be made"):
+        train(Toy, Budget(steps=1), tmp_path / "mine.txt" / "out", device="cpu")
+
+
+def test_what_is_no_training_is_not_resumed_and_weights_without_theirs_are_kept(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(TrainingError, match="no training to go on with"):
+        train(Toy, Budget(steps=1), tmp_path, device="cpu", resume=True)
+    path = train(Toy, Budget(steps=1), tmp_path / "out", device="cpu")
+    before = path.read_bytes()
+    (tmp_path / "out" / STATE).unlink()
+    with pytest.raises(TrainingError, match="weights but no"):
+        train(Toy, Budget(steps=2), tmp_path / "out", device="cpu", resume=True)
+    assert path.read_bytes() == before
+    assert len(_log(tmp_path / "out")) == 1

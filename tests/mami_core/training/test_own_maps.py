@@ -17,7 +17,7 @@ from mami_core.training import TrainingError, train_mami
 from mami_core.training.own_maps import _turn, fit, sets_of, with_sets
 from mami_core.training.recipe import Recipe
 from mami_core.training.recognised import Seen
-from mami_core.training.refit import main, refit
+from mami_core.training.refit import LAST_LAYER, main, refit
 from mami_core.weights import load, save
 
 
@@ -63,12 +63,13 @@ def _embeddings(path: Path, data: Dataset) -> np.ndarray:
 
 
 def _invented(
-    modality: str, people: int, width: int, random: np.random.Generator
+    modality: str, people: int, model: MaMI, random: np.random.Generator
 ) -> tuple[Seen, list[Record]]:
-    """People who are told apart by the squares of their features alone."""
-    own = np.repeat(random.uniform(1.0, 2.0, (people, width)), 2, axis=0)
-    pooled = random.normal(size=own.shape)
-    seen = Seen(pooled, own + 0.05 * random.normal(size=own.shape))
+    """People who are told apart by one half of what the last layer reads alone."""
+    size = (2 * people, sum(model.reads) // 2)
+    own = np.repeat(random.uniform(1.0, 2.0, (people, size[1])), 2, axis=0)
+    read = [random.normal(size=size), own + 0.05 * random.normal(size=size)]
+    seen = Seen(random.normal(size=(2 * people, sum(model.depths))), np.concatenate(read, axis=1))
     names = [f"p{row // 2}" for row in range(2 * people)]
     return seen, [
         Record(str(row), name, modality, modality=modality, unit=str(row), subject=name)
@@ -76,27 +77,24 @@ def _invented(
     ]
 
 
-def test_people_who_differ_in_the_squares_are_found_by_the_map_of_their_modality(
-    tiny: Config,
-) -> None:
+def test_people_of_a_modality_are_found_by_its_map(tiny: Config) -> None:
     random = np.random.default_rng(0)
     records: list[Record] = []
     model = MaMI(replace(tiny, own=("ct",), sets=("ct", "xray"))).eval()
-    width = sum(model.depths)
-    parts = [_invented(name, 40, width, random) for name in ("ct", "xray")]
-    parts[1] = (Seen(parts[1][0].pooled + 9.0, parts[1][0].squares), parts[1][1])
+    parts = [_invented(name, 40, model, random) for name in ("ct", "xray")]
+    parts[1] = (Seen(parts[1][0].pooled + 9.0, parts[1][0].read), parts[1][1])
     records = parts[0][1] + parts[1][1]
     both = Seen(
         np.concatenate([one.pooled for one, _ in parts]),
-        np.concatenate([one.squares for one, _ in parts]),
+        np.concatenate([one.read for one, _ in parts]),
     )
     head = model.head.weight.clone()
     fit(model, sets_of(records), both, records)
     assert torch.equal(model.head.weight, head)
-    pooled, squares = torch.from_numpy(both.pooled).float(), torch.from_numpy(both.squares).float()
+    pooled, read = torch.from_numpy(both.pooled).float(), torch.from_numpy(both.read).float()
     with torch.inference_mode():
-        rows = model.last(pooled, squares, pooled)
-        assert torch.equal(rows[80:], model.head(pooled)[80:])
+        rows = model.last(read, pooled)
+        assert torch.equal(rows[80:], model.head(model.for_all(read))[80:])
     found = figures(rows[:80].numpy(), records[:80])
     assert found is not None
     assert found.auc.value > 0.95
@@ -114,7 +112,7 @@ def test_an_own_map_is_turned_towards_the_common_one_and_keeps_its_cosines() -> 
 
 def test_too_few_people_keep_the_common_map(tiny: Config) -> None:
     model = MaMI(replace(tiny, own=("ct",), sets=("ct",)))
-    given, records = _invented("ct", FEWEST - 1, sum(model.depths), np.random.default_rng(0))
+    given, records = _invented("ct", FEWEST - 1, model, np.random.default_rng(0))
     assert model.own is not None
     model.own.weight.fill_(1.0)
     fit(model, sets_of(records), given, records)
@@ -123,18 +121,18 @@ def test_too_few_people_keep_the_common_map(tiny: Config) -> None:
 
 def test_a_set_without_an_image_at_hand_is_nobodys_nearest(tiny: Config) -> None:
     model = MaMI(replace(tiny, own=("ct",), sets=("ct", "xray")))
-    given, records = _invented("ct", FEWEST, sum(model.depths), np.random.default_rng(0))
+    given, records = _invented("ct", FEWEST, model, np.random.default_rng(0))
     fit(model, [("ct", "ct"), ("xray", "elsewhere")], given, records)
     assert model.own is not None
     assert model.own.which(torch.zeros(2, sum(model.depths))).tolist() == [0, 0]
 
 
-def test_weights_get_maps_and_rules_anew_and_other_modalities_keep_their_embeddings(
+def test_weights_get_their_last_layer_and_rules_anew_and_keep_what_is_below(
     sets: dict[str, Dataset], trained: Path, tmp_path: Path
 ) -> None:
     data = [sets["xray"], sets["ct"]]
     paths = [
-        refit(str(trained), data, tmp_path / str(turn), own=("ct",), pictures=[sets["shown"]])
+        refit(str(trained), data, tmp_path / str(turn), last="deep", pictures=[sets["shown"]])
         for turn in range(2)
     ]
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -142,10 +140,16 @@ def test_weights_get_maps_and_rules_anew_and_other_modalities_keep_their_embeddi
     assert (facts["own"], facts["sets"], facts["steps"]) == (["ct"], ["ct", "xray"], 7)
     told = {name: [one["source"] for one in found] for name, found in facts["pictures"].items()}
     assert told == {"ct/chest": ["drawn", "slices"], "xray/chest": ["rays"]}
-    before, after = (_embeddings(one, sets["xray"]) for one in (trained, paths[0]))
-    assert np.array_equal(before, after)
-    before, after = (_embeddings(one, sets["ct"]) for one in (trained, paths[0]))
-    assert np.abs(before - after).max() > 0.1
+    before, after = (load(one).model.state_dict() for one in (trained, paths[0]))
+    same = {name for name in before if not name.startswith(LAST_LAYER)}
+    assert all(torch.equal(before[name], after[name]) for name in same)
+    assert facts["last"] == "deep"
+    for kind in ("xray", "ct"):
+        given, fitted = (_embeddings(one, sets[kind]) for one in (trained, paths[0]))
+        assert np.abs(given - fitted).max() > 0.1
+        found = figures(fitted, sets[kind].records)
+        assert found is not None
+        assert found.auc.value > 0.95
 
 
 def test_training_ends_with_maps_of_its_sets(
@@ -159,7 +163,7 @@ def test_training_ends_with_maps_of_its_sets(
     assert isinstance(model, MaMI)
     assert model.config.sets == ("ct", "xray")
     assert model.own is not None
-    assert model.own.second.any()
+    assert model.own.weight.any()
     assert with_sets(tiny, [("ct", "slices")]) == tiny
 
 
@@ -170,3 +174,16 @@ def test_the_command_says_in_a_line_what_is_wrong(trained: Path, tmp_path: Path)
         main(str(trained), str(tmp_path / "absent"), str(tmp_path / "out"))
     with pytest.raises(TrainingError, match="not an identity encoder"):
         refit("remover", [], tmp_path)
+
+
+def test_without_val_those_who_were_fitted_on_are_judged_and_a_used_folder_is_left_alone(
+    sets: dict[str, Dataset], trained: Path, tmp_path: Path
+) -> None:
+    fitted = sets["xray"].select(lambda record: record.split == "train")
+    path = refit(str(trained), [fitted], tmp_path / "out")
+    assert load(path).facts["judged_on"] == "train"
+    before = path.read_bytes()
+    for used in (tmp_path / "out", trained):
+        with pytest.raises(TrainingError, match="the output"):
+            refit(str(trained), [sets["ct"]], used)
+    assert path.read_bytes() == before

@@ -77,6 +77,19 @@ def test_a_folder_in_use_is_refused_in_one_line(command: str, folder: Path, tmp_
 
 
 @pytest.mark.parametrize(
+    ("option", "wrong"),
+    [("--guide=xary=mfm_tiny", "names no modality"), (f"--seed={10**20}", "--seed")],
+)
+def test_an_option_that_says_nothing_is_refused(
+    option: str, wrong: str, folder: Path, tmp_path: Path
+) -> None:
+    done = _deid("train-mami", "--data", folder, "--output", tmp_path / "out", option, *QUICK)
+    assert done.exit_code == 2
+    assert wrong in done.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--data", "nowhere"), "neither a folder"),
