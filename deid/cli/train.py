@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -250,4 +250,21 @@ def _run(
         )
     except (DatasetError, DeviceError, training.TrainingError, WeightsError) as error:
         refuse(str(error))
+    for line in _found(path):
+        typer.echo(line)
     typer.echo(f"weights: {path.name}, log: {training.LOG}")
+
+
+def _found(path: Path) -> Iterator[str]:
+    """What the weights say that they find: a line a finding, or which state they are."""
+    from deid.report.words import visible
+    from mami_core.weights import facts_of
+
+    facts = facts_of(path)
+    for name, held in facts.get("findings_val", {}).items():
+        area = f"AUC {held['auc']:.3f}" if "auc" in held else "no AUC"
+        seen = f"{held['positives']} of {held['images']} images of {facts['judged_on']}"
+        yield f"{visible(name)}: {area} ({seen})"
+    if chosen := facts.get("chosen"):
+        scores = ", ".join(f"{float(at):.0%} {one:.3f}" for at, one in chosen["scores"].items())
+        yield f"kept the state after {chosen['at']:.0%} of the budget; mean AUC on val: {scores}"

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from mami_core.data import Dataset, DatasetError, open_dataset
-from mami_core.models.encoder import SIZES, Config, MaMI
+from mami_core.models.encoder import Config, MaMI
 from mami_core.training import last_layer
 from mami_core.training.batches import REGIONS, parts
 from mami_core.training.loop import TrainingError, claim
@@ -38,7 +38,7 @@ def refit(
     output: Path,
     *,
     last: str | None = None,
-    own: Sequence[str] = SIZES["tiny"].own,
+    own: Sequence[str] | None = None,
     pictures: Sequence[Dataset] = (),
 ) -> Path:
     """Fit the last layer and the rule of pictures of an identity encoder anew.
@@ -49,10 +49,9 @@ def refit(
         A bundled name or a file.
     data
         What it was trained on.
-    last
-        What the last layer reads (see `mami_core.models.encoder.Config`), if not what it did.
-    own
-        The modalities that get a map of their own.
+    last, own
+        What the last layer reads, and the modalities that get a map of their own (see
+        `mami_core.models.encoder.Config`); as it was where they are not given.
     pictures
         What is recognised besides.
 
@@ -72,7 +71,8 @@ def refit(
     claim(output)
     sets = sets_of(train.records)
     config = given.model.config
-    model = MaMI(with_sets(replace(config, last=last or config.last, own=tuple(own)), sets))
+    own = config.own if own is None else tuple(own)
+    model = MaMI(with_sets(replace(config, last=last or config.last, own=own), sets))
     kept = {k: v for k, v in given.model.state_dict().items() if not k.startswith(LAST_LAYER)}
     model.load_state_dict(kept, strict=False)
     known, judged = train, val

@@ -132,7 +132,12 @@ def test_weights_get_their_last_layer_and_rules_anew_and_keep_what_is_below(
 ) -> None:
     data = [sets["xray"], sets["ct"]]
     paths = [
-        refit(str(trained), data, tmp_path / str(turn), last="deep", pictures=[sets["shown"]])
+        refit(
+            *(str(trained), data, tmp_path / str(turn)),
+            last="deep",
+            own=("ct",),
+            pictures=[sets["shown"]],
+        )
         for turn in range(2)
     ]
     assert paths[0].read_bytes() == paths[1].read_bytes()

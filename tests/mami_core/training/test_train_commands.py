@@ -47,7 +47,11 @@ def test_without_output_a_folder_is_named_and_used(
     done = _deid("train-mfm", "--data", folder, "--init", "none", *QUICK)
     assert done.exit_code == 0, done.output
     assert "deid-train-mfm" in done.output
-    assert (tmp_path / "deid-train-mfm" / "mfm.safetensors").is_file()
+    weights = tmp_path / "deid-train-mfm" / "mfm.safetensors"
+    # What it finds is not to be looked for in the file.
+    for name, held in facts_of(weights)["findings_val"].items():
+        found = f"{held['positives']} of {held['images']} images of val"
+        assert f"{name}: AUC {held['auc']:.3f} ({found})" in done.output
 
 
 def test_a_medical_encoder_is_trained_on_a_network_by_name_and_path(
