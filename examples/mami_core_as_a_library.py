@@ -8,28 +8,35 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-import torch
 
 from mami_core.data import open_dataset
 from mami_core.evaluation import auc
+from mami_core.evaluation.embed import Embedder, embedder, embeddings, in_batches
 from mami_core.weights import load
 
 
 def main(data: str) -> dict[str, float]:
-    """AUC of the identity encoder over pairs of images, and mean probability of each finding."""
+    """AUC of the identity encoder over pairs of images, and mean probability of each finding.
+
+    A finding is asked of the images of its own modality alone.
+    """
     dataset = open_dataset(data)
-    encoder, medical = load("mami_tiny"), load("mfm_tiny")
-    images = torch.from_numpy(dataset.squares(encoder.facts["image"])).float() / 255.0
-    with torch.inference_mode():
-        identity = torch.cat([encoder.model(part).identity for part in images.split(16)])
-        logits = torch.cat([medical.model(part).logits for part in images.split(16)])
-        findings = medical.model.probabilities(logits).mean(dim=0)
-    vectors = torch.nn.functional.normalize(identity, dim=1).double().numpy()
+    identity = embeddings(embedder("mami_tiny", "cpu"), dataset).astype(np.float64)
+    vectors = identity / np.linalg.norm(identity, axis=1, keepdims=True)
     person = np.array(["/".join(record.person) for record in dataset.records])
     first, second = np.triu_indices(len(person), 1)
     scores, same = (vectors @ vectors.T)[first, second], person[first] == person[second]
-    figures = dict(zip(medical.facts["findings"], findings.tolist(), strict=True))
-    return {"auc": auc(scores[same], scores[~same]), **figures}
+
+    medical = load("mfm_tiny")
+    look = in_batches(lambda x: medical.model.probabilities(medical.model(x).logits), "cpu")
+    told = embeddings(Embedder(look, medical.facts["image"], medical.sha256), dataset)
+    modality = np.array([record.modality for record in dataset.records])
+    findings = {
+        name: float(column[modality == name.split(":")[0]].mean())
+        for name, column in zip(medical.facts["findings"], told.T, strict=True)
+        if (modality == name.split(":")[0]).any()
+    }
+    return {"auc": auc(scores[same], scores[~same]), **findings}
 
 
 if __name__ == "__main__":

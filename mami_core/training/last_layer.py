@@ -13,12 +13,15 @@ from mami_core.closed_form import whiten
 from mami_core.data import Record
 from mami_core.models.encoder import MaMI
 from mami_core.training import own_maps
+from mami_core.training.loop import TrainingError
 from mami_core.training.recognised import Seen
 
 #: Kinds of pairs that are no pairs of visits, studies or eyes.
 SCAN_KINDS = ("slice", "place")
 #: Least unit of what the last layer reads.
 LEAST = 1e-3
+#: Share of the largest number up to which images differ by rounding.
+ROUNDING = 1e-4
 
 
 def fit(
@@ -31,7 +34,15 @@ def fit(
 
 @torch.no_grad()
 def fit_common(model: MaMI, seen: Seen, records: Sequence[Record]) -> None:
-    """Whiten what the last layer reads by how it varies within people."""
+    """Whiten what the last layer reads by how it varies within people.
+
+    Raises
+    ------
+    TrainingError
+        Where all images are the same.
+    """
+    if np.ptp(seen.read, axis=0).max() <= ROUNDING * np.abs(seen.read).max():
+        raise TrainingError("all images are the same picture; give those of several people")
     if model.config.last == "deep":
         level = _level(seen.read, [record.source for record in records], model.reads)
         model.level.copy_(torch.from_numpy(level))
