@@ -303,9 +303,12 @@ class MaMI(nn.Module):
         grid = self.norm(x[:, int(self.config.clip) :])
         if maps:
             grid = torch.cat([_on_one_grid(maps), grid], dim=2)
-        read = torch.cat([grid, grid.square()], dim=2) if self._deep else grid
+        pooled = means = grid.mean(dim=1)
+        read = grid
+        if self._deep:
+            read = torch.cat([grid, grid.square()], dim=2)
+            means = read.mean(dim=1)
         # The mean over patches commutes with the last layer.
-        pooled, means = grid.mean(dim=1), read.mean(dim=1)
         tokens = self.last(read, pooled)
         identity = self.compared(tokens.mean(dim=1))
         return Identity(identity, tokens, modality, weights, pooled, means, entering)
@@ -320,7 +323,7 @@ class MaMI(nn.Module):
 
     def last(self, read: Tensor, pooled: Tensor) -> Tensor:
         """The last layer, of all patches ``(B, N, F)`` or of the means over them ``(B, F)``."""
-        rows = read / self.level
+        rows = read / self.level if self._deep else read
         common: Tensor = self.head(self.for_all(rows))
         return common if self.own is None else self.own(common, rows, pooled)
 
