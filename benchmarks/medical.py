@@ -73,12 +73,8 @@ def against_probes(folder: Path, weights: str) -> bool:
     whole = Dataset.join([open_dataset(folder / name) for name in SETS])
     network, medical = imagenet("cpu"), load(weights)
     names = medical.facts["findings"]
-    seen = [
-        _Seen.of(part, network, medical)
-        for part in (
-            whole.select(lambda record, name=name: record.split == name) for name in SPLITS
-        )  # type: ignore[misc]
-    ]
+    parts = [whole.select(lambda record, name=name: record.split == name) for name in SPLITS]  # type: ignore[misc]
+    seen = [_Seen.of(part, network, medical) for part in parts]
 
     def row(name: str, source: str, of: str, *, probe: str, head: str | None = None) -> float:
         """Both on images of `source`, fitted on those of `probe` and of `head` ("" is all)."""

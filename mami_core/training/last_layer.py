@@ -16,6 +16,8 @@ from mami_core.training import own_maps
 from mami_core.training.loop import TrainingError
 from mami_core.training.recognised import Seen
 
+#: How the names of its tensors begin.
+PARTS = ("head.", "level", "own.")
 #: Kinds of pairs that are no pairs of visits, studies or eyes.
 SCAN_KINDS = ("slice", "place")
 #: Least unit of what the last layer reads.

@@ -29,7 +29,6 @@ from mami_core.training.recognised import rules, seen
 from mami_core.weights import WeightsError, load, save
 
 PICTURES = "pictures="
-LAST_LAYER = ("head.", "level", "own.")
 
 
 def refit(
@@ -73,7 +72,7 @@ def refit(
     config = given.model.config
     own = config.own if own is None else tuple(own)
     model = MaMI(with_sets(replace(config, last=last or config.last, own=own), sets))
-    kept = {k: v for k, v in given.model.state_dict().items() if not k.startswith(LAST_LAYER)}
+    kept = {k: v for k, v in given.model.state_dict().items() if not k.startswith(last_layer.PARTS)}
     model.load_state_dict(kept, strict=False)
     known, judged = train, val
     if pictures:

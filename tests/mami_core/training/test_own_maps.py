@@ -14,10 +14,11 @@ from mami_core.evaluation import figures
 from mami_core.evaluation.yardsticks import FEWEST
 from mami_core.models.encoder import Config, MaMI
 from mami_core.training import TrainingError, train_mami
+from mami_core.training.last_layer import PARTS
 from mami_core.training.own_maps import _turn, fit, sets_of, with_sets
 from mami_core.training.recipe import Recipe
 from mami_core.training.recognised import Seen
-from mami_core.training.refit import LAST_LAYER, main, refit
+from mami_core.training.refit import main, refit
 from mami_core.weights import load, save
 
 
@@ -146,7 +147,7 @@ def test_weights_get_their_last_layer_and_rules_anew_and_keep_what_is_below(
     told = {name: [one["source"] for one in found] for name, found in facts["pictures"].items()}
     assert told == {"ct/chest": ["drawn", "slices"], "xray/chest": ["rays"]}
     before, after = (load(one).model.state_dict() for one in (trained, paths[0]))
-    same = {name for name in before if not name.startswith(LAST_LAYER)}
+    same = {name for name in before if not name.startswith(PARTS)}
     assert all(torch.equal(before[name], after[name]) for name in same)
     assert facts["last"] == "deep"
     for kind in ("xray", "ct"):
